@@ -1,0 +1,1 @@
+"""How each part of the platform is declared: one package per component, grouped by what it is for."""

@@ -1,0 +1,30 @@
+"""Labels that every object of the platform carries, and the keys under which others find them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREFIX: Final = "longhouse.dev/"
+
+TENANT: Final = PREFIX + "tenant"
+OWNER: Final = PREFIX + "owner"
+COMPONENT: Final = PREFIX + "component"
+POOL: Final = PREFIX + "pool"
+SITE: Final = PREFIX + "site"
+REGION: Final = PREFIX + "region"
+SPOT: Final = PREFIX + "spot"
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+PART_OF: Final = "app.kubernetes.io/part-of"
+PLATFORM: Final = "longhouse"
+"""Value of `managed-by` and `part-of`."""
+
+
+def platform(component: str, owner: str) -> dict[str, str]:
+    """Labels of an object that serves all tenants."""
+    return {COMPONENT: component, OWNER: owner, MANAGED_BY: PLATFORM, PART_OF: PLATFORM}
+
+
+def tenant(name: str, component: str, owner: str) -> dict[str, str]:
+    """Labels of an object that belongs to one tenant."""
+    return {TENANT: name, **platform(component, owner)}
