@@ -1,0 +1,25 @@
+"""Where the sandbox keeps things on this machine: nothing in the checkout, nothing outside these folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parent.parent
+
+
+def _base(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / default) / "longhouse"
+
+
+CACHE = _base("XDG_CACHE_HOME", ".cache")
+"""What can be built again: tools and images, each in a folder named by a hash of its pins."""
+
+STATE = _base("XDG_STATE_HOME", ".local/state")
+"""What the running cluster is made of: taken away by ``make down``."""
+
+BIN = STATE / "bin"
+LOGS = STATE / "logs"
+KUBECONFIG = STATE / "kubeconfig"
+PULUMI_HOME = STATE / "pulumi"
+"""Pulumi's own home: plugins, and the file backend with the state of the embedded cluster's stack."""

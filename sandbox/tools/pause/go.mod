@@ -1,0 +1,3 @@
+module longhouse.dev/pause
+
+go 1.26.0
