@@ -1,0 +1,22 @@
+"""All rules, in the order in which they are listed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from policies.rule import Rule
+from policies.rules import identity, images, network, storage, tenancy, workloads
+
+RULES: Final[tuple[Rule, ...]] = (
+    *tenancy.RULES,
+    *workloads.RULES,
+    *images.RULES,
+    *network.RULES,
+    *identity.RULES,
+    *storage.RULES,
+)
+
+
+def rule(identifier: str) -> Rule:
+    """The rule with that id. Raises `KeyError` when there is none."""
+    return {each.id: each for each in RULES}[identifier]
