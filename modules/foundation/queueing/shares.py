@@ -1,0 +1,393 @@
+"""Who gets which part of the node pools: tenants' queues, the flavors they draw from, and what is left for
+all.
+
+Two ClusterQueues per tenant. In one queue with one resource group, work that needs no GPU would overflow
+onto GPU nodes; with a resource group for each kind of node, a job that bursts would be given two flavors at
+once, whose node labels contradict each other. So `<tenant>-cpu` draws from pools without GPUs and covers
+cores and memory; `<tenant>-gpu` draws from pools with GPUs and covers cores, memory and the GPU, each GPU
+with its part of its node's cores and memory.
+
+Nothing is promised twice. A tenant's cores and memory lie on the pools that quotas stand on
+(`placement.guaranteed`) and it may reach, in proportion to each pool's size: no tenant's share depends on
+another tenant, so that one tenant's change touches its own queues only, and where all reach the same pools
+the shares of all stay within each pool if their sum stays within all. Shares are rounded down. What nobody
+was promised, less what the platform keeps for itself, is held by the Cohort, where every tenant that may
+borrow can take it. Cloud pools beside a home are promised to nobody: a tenant that may burst can borrow
+there and, as flavors are tried in order, does so only when home is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from modules.foundation.gpu_pools import placement
+from modules.foundation.gpu_pools.config import NodePool, Site
+from modules.foundation.queueing.config import Reserved
+from modules.foundation.tenants.config import DataClass, Tenant
+from modules.kit import labels, names, quantities
+
+API_VERSION: Final = "kueue.x-k8s.io/v1beta2"
+CPU: Final = "cpu"
+MEMORY: Final = "memory"
+
+MEBIBYTE: Final = 2**20
+"""Memory is shared out in whole mebibytes, so that a share has a short spelling that the API server
+keeps as it is."""
+
+
+class SharingError(ValueError):
+    """Pools and tenants that do not fit together. The profile's rules refuse them first; this is the
+    last gate."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """An amount of one resource in its smallest counted unit: thousandths of a core, mebibytes, or GPUs."""
+
+    resource: str
+    units: int
+
+    @property
+    def quantity(self) -> str:
+        """The amount as the API server itself spells it.
+
+        Kueue's webhook writes quantities back in Kubernetes' canonical form (`1000` becomes `1k`), and any
+        other spelling would be a difference at each later run.
+        """
+        if self.resource == CPU:
+            return _decimal(self.units // 1000) if self.units % 1000 == 0 else f"{self.units}m"
+        if self.resource == MEMORY:
+            return quantities.memory(self.units * MEBIBYTE)
+        return _decimal(self.units)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a queue is promised of one resource, and whether it may borrow more of it."""
+
+    amount: Amount
+    may_borrow: bool
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """As `spec.resourceGroups[].flavors[].resources[]`. No limit on borrowing is no field."""
+        spec: dict[str, Any] = {"name": self.amount.resource, "nominalQuota": self.amount.quantity}
+        return spec if self.may_borrow else {**spec, "borrowingLimit": "0"}
+
+
+@dataclass(frozen=True)
+class PoolShare:
+    """What a queue is promised in one pool."""
+
+    pool: str
+    shares: tuple[Share, ...]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """As `spec.resourceGroups[].flavors[]`."""
+        return {"name": self.pool, "resources": [share.spec for share in self.shares]}
+
+
+@dataclass(frozen=True)
+class ResourceGroup:
+    """Resources that are taken together from one pool, tried in the order of the pools."""
+
+    pools: tuple[PoolShare, ...]
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """Resources covered: the same in each pool, as Kueue demands."""
+        return tuple(share.amount.resource for share in self.pools[0].shares)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """As `spec.resourceGroups[]`."""
+        return {"coveredResources": list(self.resources), "flavors": [pool.spec for pool in self.pools]}
+
+
+@dataclass(frozen=True)
+class ClusterQueue:
+    """A tenant's share of one kind of node."""
+
+    name: str
+    namespace: str
+    group: ResourceGroup
+    weight: int
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The object's spec.
+
+        A tenant takes back what it lent, from whoever borrowed it (`reclaimWithinCohort: Any`), never takes
+        from others to borrow itself, and within its own queue higher priority goes first. A pool where work
+        fits by borrowing is taken before the next one is tried, so home is full before the cloud is used;
+        the next one is tried before anybody is preempted.
+        """
+        return {
+            "cohortName": names.COHORT,
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
+            "resourceGroups": [self.group.spec],
+            "flavorFungibility": {"whenCanBorrow": "MayStopSearch", "whenCanPreempt": "TryNextFlavor"},
+            "preemption": {
+                "reclaimWithinCohort": "Any",
+                "borrowWithinCohort": {"policy": "Never"},
+                "withinClusterQueue": "LowerPriority",
+            },
+            "fairSharing": {"weight": _decimal(self.weight)},
+        }
+
+
+@dataclass(frozen=True)
+class LocalQueue:
+    """The door to a ClusterQueue in the tenant's namespace."""
+
+    name: str
+    namespace: str
+    cluster_queue: str
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The object's spec."""
+        return {"clusterQueue": self.cluster_queue}
+
+
+@dataclass(frozen=True)
+class Queues:
+    """All queues of one tenant: a LocalQueue for each ClusterQueue."""
+
+    cluster: tuple[ClusterQueue, ...]
+    local: tuple[LocalQueue, ...]
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A node pool as the queues know it."""
+
+    pool: NodePool
+
+    @property
+    def name(self) -> str:
+        """The pool's own name."""
+        return self.pool.name
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The object's spec: admitted pods are bound to the pool's nodes, and tolerate what keeps others
+        off.
+
+        Site and region are labels of the flavor too, so that a job can ask for one by its node selector and
+        is then only tried there.
+        """
+        ours = (labels.POOL, labels.SITE, labels.REGION)
+        spec: dict[str, Any] = {
+            "nodeLabels": {key: value for key, value in placement.labels(self.pool).items() if key in ours}
+        }
+        tolerations = [
+            {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
+            for taint in placement.taints(self.pool)
+        ]
+        return {**spec, "tolerations": tolerations} if tolerations else spec
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What all tenants share: the part of every pool that nobody was promised."""
+
+    group: ResourceGroup
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The object's spec. One resource group holds all pools, because a resource may be in one group
+        of a cohort only."""
+        return {"resourceGroups": [self.group.spec]}
+
+
+def may_burst(tenant: Tenant) -> bool:
+    """Whether the tenant's work may leave home at all: restricted data never does, whatever else its
+    record says."""
+    return tenant.burst.allowed and tenant.data_class is not DataClass.RESTRICTED
+
+
+def reachable(tenant: Tenant, pools: Iterable[NodePool]) -> tuple[NodePool, ...]:
+    """Pools where the tenant's work may run: home first, each site in the order of the profile."""
+    allowed = [
+        pool
+        for pool in pools
+        if placement.reachable(pool, may_burst=may_burst(tenant), regions=tenant.burst.regions)
+    ]
+    return tuple(sorted(allowed, key=lambda pool: pool.site is not Site.HOME))
+
+
+def queues(tenant: Tenant, pools: Sequence[NodePool]) -> Queues:
+    """The tenant's queues.
+
+    A tenant has a queue for GPU nodes if its quota names GPUs. Raises SharingError when it has a quota
+    where its work may not run.
+    """
+    namespace = names.namespace(tenant.name)
+    groups = {names.DEFAULT_QUEUE: (names.cpu_cluster_queue(tenant.name), _cpu_group(tenant, pools))}
+    if tenant.quota.gpus:
+        groups[names.GPU_QUEUE] = (names.gpu_cluster_queue(tenant.name), _gpu_group(tenant, pools))
+    return Queues(
+        cluster=tuple(
+            ClusterQueue(name, namespace, group, tenant.quota.weight) for name, group in groups.values()
+        ),
+        local=tuple(LocalQueue(local, namespace, name) for local, (name, _) in groups.items()),
+    )
+
+
+def cohort(tenants: Iterable[Tenant], pools: Sequence[NodePool], reserved: Reserved) -> Cohort:
+    """What is left of every pool after all tenants' shares and the platform's own room.
+
+    Raises SharingError, naming the pool, when more is promised than there is.
+    """
+    left = {pool.name: _capacity(pool) for pool in pools}
+    promised = placement.guaranteed(pools)
+    for pool in promised:
+        kept = _split({CPU: _thousandths(reserved.cpu), MEMORY: _mebibytes(reserved.memory)}, pool, promised)
+        for resource, units in kept.items():
+            left[pool.name][resource] -= units
+    for tenant in tenants:
+        for queue in queues(tenant, pools).cluster:
+            for share in queue.group.pools:
+                for part in share.shares:
+                    left[share.pool][part.amount.resource] = (
+                        left[share.pool].get(part.amount.resource, 0) - part.amount.units
+                    )
+    for name, resources in left.items():
+        for resource, units in resources.items():
+            if units < 0:
+                missing = Amount(resource, -units).quantity
+                raise SharingError(
+                    f"pool {name} is promised {missing} {resource} more than it has: "
+                    "lower a tenant's quota or add nodes"
+                )
+    covered = _covered(pools)
+    return Cohort(
+        ResourceGroup(
+            tuple(
+                PoolShare(
+                    pool.name,
+                    tuple(
+                        Share(Amount(resource, left[pool.name].get(resource, 0)), may_borrow=True)
+                        for resource in covered
+                    ),
+                )
+                for pool in pools
+            )
+        )
+    )
+
+
+def _cpu_group(tenant: Tenant, pools: Sequence[NodePool]) -> ResourceGroup:
+    quota = {CPU: _thousandths(tenant.quota.cpu), MEMORY: _mebibytes(tenant.quota.memory)}
+    within_reach = placement.general(reachable(tenant, pools))
+    promised = [pool for pool in placement.guaranteed(pools) if pool in within_reach]
+    if not promised:
+        raise SharingError(
+            f"tenant {tenant.name} may run on no pool without GPUs that quotas stand on: "
+            "let it burst to a region that has one, or give it a pool at home"
+        )
+    found = []
+    for pool in within_reach:
+        units = _split(quota, pool, promised) if pool in promised else {}
+        if pool in promised or tenant.quota.borrow:
+            found.append(_pool_share(pool, units, (CPU, MEMORY), may_borrow=tenant.quota.borrow))
+    return ResourceGroup(tuple(found))
+
+
+def _gpu_group(tenant: Tenant, pools: Sequence[NodePool]) -> ResourceGroup:
+    within_reach = [pool for pool in reachable(tenant, pools) if pool.gpu is not None]
+    missed = sorted(tenant.quota.gpus.keys() - {pool.name for pool in within_reach})
+    if missed:
+        raise SharingError(
+            f"tenant {tenant.name} has a quota of GPUs in {', '.join(missed)}, "
+            "where no GPU is or its work may not run: name a pool with GPUs that it may reach"
+        )
+    chosen = [
+        pool
+        for pool in within_reach
+        if pool.name in tenant.quota.gpus or (pool.site is Site.CLOUD and tenant.quota.borrow)
+    ]
+    covered = _covered(chosen)
+    return ResourceGroup(
+        tuple(
+            _pool_share(
+                pool,
+                gpu_part(pool, tenant.quota.gpus.get(pool.name, 0)),
+                covered,
+                may_borrow=tenant.quota.borrow,
+            )
+            for pool in chosen
+        )
+    )
+
+
+def gpu_part(pool: NodePool, count: int) -> dict[str, int]:
+    """Units of every resource that come with ``count`` GPUs (or shares of GPUs) of a pool, by resource.
+
+    A GPU brings an equal part of its node's cores and memory, so that a tenant with a node's GPUs has all
+    of the node, and no tenant can leave another's GPUs without cores.
+    """
+    resource = placement.gpu_resource(pool)
+    if resource is None:
+        raise SharingError(f"pool {pool.name} has no GPUs to share out")
+    per_node = placement.shares_per_node(pool)
+    return {
+        CPU: _thousandths(pool.cpu) * count // per_node,
+        MEMORY: _mebibytes(pool.memory) * count // per_node,
+        resource: count,
+    }
+
+
+def _pool_share(
+    pool: NodePool, units: dict[str, int], covered: Sequence[str], *, may_borrow: bool
+) -> PoolShare:
+    return PoolShare(
+        pool.name,
+        tuple(Share(Amount(resource, units.get(resource, 0)), may_borrow=may_borrow) for resource in covered),
+    )
+
+
+def _covered(pools: Iterable[NodePool]) -> tuple[str, ...]:
+    """Cores, memory, and each kind of GPU resource in the pools, in their order."""
+    return (
+        CPU,
+        MEMORY,
+        *dict.fromkeys(resource for pool in pools if (resource := placement.gpu_resource(pool)) is not None),
+    )
+
+
+def _capacity(pool: NodePool) -> dict[str, int]:
+    units = {CPU: pool.nodes * _thousandths(pool.cpu), MEMORY: pool.nodes * _mebibytes(pool.memory)}
+    resource = placement.gpu_resource(pool)
+    return units if resource is None else {**units, resource: placement.gpu_capacity(pool)}
+
+
+def _split(units: dict[str, int], pool: NodePool, among: Sequence[NodePool]) -> dict[str, int]:
+    """The pool's part of something that is spread over pools in proportion to their size."""
+    sizes = [_capacity(each) for each in among]
+    own = _capacity(pool)
+    return {
+        resource: amount * own[resource] // sum(size[resource] for size in sizes)
+        for resource, amount in units.items()
+    }
+
+
+def _thousandths(cpu: str) -> int:
+    return int(quantities.cores(cpu) * 1000)
+
+
+def _mebibytes(memory: str) -> int:
+    return quantities.bytes_of(memory) // MEBIBYTE
+
+
+def _decimal(number: int) -> str:
+    """A whole number in Kubernetes' canonical decimal form: the largest suffix that leaves a whole number."""
+    for suffix, unit in (("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number and number % unit == 0:
+            return f"{number // unit}{suffix}"
+    return str(Decimal(number))

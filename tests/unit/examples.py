@@ -1,0 +1,41 @@
+"""Small pools and tenants to declare things for, each with only what a test says about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modules.foundation.gpu_pools.config import NodePool
+from modules.foundation.tenants.config import Tenant
+
+A100 = {"product": "NVIDIA-A100-SXM4-80GB", "count": 8, "memory": "80Gi"}
+L4 = {"product": "NVIDIA-L4", "count": 4, "memory": "24Gi"}
+
+
+def pool(name: str, **fields: Any) -> NodePool:
+    """A pool at home with one node of 16 cores, unless said otherwise."""
+    return NodePool(**{"name": name, "site": "home", "nodes": 1, "cpu": "16", "memory": "64Gi", **fields})
+
+
+def cloud_pool(name: str, **fields: Any) -> NodePool:
+    """A pool in the cloud's region eu-central-1, unless said otherwise."""
+    return pool(name, **{"site": "cloud", "region": "eu-central-1", **fields})
+
+
+def tenant(name: str = "atlas", *, quota: dict[str, Any] | None = None, **fields: Any) -> Tenant:
+    """A tenant with a small quota and no rights beyond it, unless said otherwise."""
+    return Tenant(
+        **{
+            "name": name,
+            "owner": f"{name}-team",
+            "quota": {"cpu": "4", "memory": "8Gi", "storage": "20Gi", "pods": 50, **(quota or {})},
+            **fields,
+        }
+    )
+
+
+GENERAL = pool("general")
+GPUS = pool("a100", nodes=2, cpu="32", memory="256Gi", gpu=A100)
+CLOUD = cloud_pool("cloud-cpu", nodes=4)
+CLOUD_GPUS = cloud_pool("cloud-l4", nodes=4, cpu="24", memory="96Gi", spot=True, gpu=L4)
+POOLS = (GENERAL, GPUS, CLOUD, CLOUD_GPUS)
+MAY_BURST = {"allowed": True, "regions": ["eu-central-1"]}
