@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from policies.resource import Container, Pod, Record, Resource, at, items, record, records
+from policies.resource import UNKNOWN, Container, Pod, Record, Resource, at, items, record, records
 from policies.rule import Family, ResourceRule, Severity
 
 _PSS: Final = "Pod Security Standards"
@@ -163,8 +163,8 @@ def _seccomp(resource: Resource) -> Iterator[str]:
 def _volumes(resource: Resource) -> Iterator[str]:
     for pod in resource.pods:
         for where, volume in pod.volumes:
-            kinds = sorted(key for key, value in volume.items() if key != "name" and value is not None)
-            for kind in kinds or ["(none)"]:
+            kinds = [key for key, value in volume.items() if key != "name" and value is not None]
+            for kind in kinds if volume else [UNKNOWN]:  # One that names no type is an emptyDir.
                 if kind not in _VOLUMES and kind != "hostPath":
                     yield f"{where} is of the type {kind}"
 
@@ -185,7 +185,7 @@ def _kernel(resource: Resource) -> Iterator[str]:
             if apparmor is not None and apparmor not in _PROFILES:
                 yield f"{where} has the AppArmor profile {apparmor}"
             mount = context.get("procMount")
-            if mount not in (None, "Default") and not _in_user_namespace(pod):
+            if mount not in (None, "Default"):
                 yield f"{where} has the procMount {mount}"
         for key, value in record(pod.metadata.get("annotations")).items():
             if key.startswith(_APPARMOR_ANNOTATION) and not _allowed_apparmor(str(value)):

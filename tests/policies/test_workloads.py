@@ -160,7 +160,8 @@ CASES = (
         "LH-W-007", "NFS volume", _WEB + "volume data is of the type nfs",
         _web("volumes/1", {"name": "data", "nfs": {"server": "files", "path": "/"}}),
     ),
-    refused("LH-W-007", "volume of no type", _WEB + "volume data is of the type (none)", _web("volumes/1", {"name": "data"})),
+    refused("LH-W-007", "volumes not known yet", _WEB + f"volume 0 is of the type {UNKNOWN}", _web("volumes", UNKNOWN)),
+    allowed("a volume of no type, which is an emptyDir", _web("volumes/1", {"name": "data"})),
     allowed(
         "each volume type that Kubernetes manages",
         _web("volumes", [{"name": kind.lower(), kind: {}} for kind in (
@@ -192,6 +193,10 @@ CASES = (
         Edit("web", "spec/template/metadata", {"annotations": {"container.apparmor.security.beta.kubernetes.io/app": "unconfined"}}),
     ),
     refused("LH-W-008", "unmasked /proc", _WEB + "container app has the procMount Unmasked", _app("securityContext/procMount", "Unmasked")),
+    refused(
+        "LH-W-008", "unmasked /proc in a user namespace", _WEB + "container app has the procMount Unmasked",
+        _web("hostUsers", False), _app("securityContext/procMount", "Unmasked"),
+    ),
     allowed(
         "kernel settings within bounds",
         _web("securityContext/sysctls", [{"name": "net.ipv4.tcp_rmem", "value": "4096"}]),
