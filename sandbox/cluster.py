@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from modules.foundation.gpu_pools import placement
 from profiles.model import Profile
-
-from sandbox import addons, images, machine, simulated, tools
+from sandbox import addons, control_plane, images, machine, namespaces, simulated, tools
 from sandbox.control_plane import ControlPlane
+from sandbox.golang import GoProgram
 from sandbox.images import Image
 from sandbox.kubectl import apply, kubectl
 from sandbox.namespaces import Namespaces
-from sandbox.node import RealNode
-from sandbox.places import STATE
+from sandbox.node import CGROUP, RealNode
+from sandbox.places import CACHE, STATE
 from sandbox.progress import Progress
+from sandbox.shell import SandboxError
 
+_NETWORK = STATE / "network.json"
+"""The profile's description of the network that the running cluster was made with."""
+_PLANE_TASK = "start the control plane"
+_SIMULATED_TASK = "add the simulated nodes"
+_NODE_TASK = "start the real node"
 _DNS_HOST = 10
 """The tenth service address is DNS, as kubeadm has it."""
 SIMULATED_PROFILE = "local-simulated"
@@ -62,7 +73,7 @@ class Cluster:
         pool = self._real_pool
         return RealNode(
             self.namespaces, self.plane, self._dns, images.PAUSE_IMAGE.reference,
-            simulated.placement.labels(self.profile.node_pools[pool]) if pool else {},
+            placement.labels(self.profile.node_pools[pool]) if pool else {},
         )  # fmt: skip
 
     @property
@@ -86,25 +97,55 @@ class Cluster:
         """The images that its real node can run."""
         return () if self.refusal else (*images.NODE_IMAGES, *images.PLATFORM_IMAGES)
 
+    @property
+    def programs(self) -> tuple[GoProgram, ...]:
+        """What must be built before it can start, the programs inside images included."""
+        inside = () if self.refusal else tuple(program for program in images.PROGRAMS if not program.built)
+        return (*(tool.program for tool in tools.missing(self.tools)), *inside)
+
+    def expected(self) -> dict[str, float]:
+        """The tasks of ``prepare`` and ``start`` and their seconds on a two-core machine."""
+        packages = {"install packages": 40.0} if not self.refusal and machine.missing_packages() else {}
+        builds = {f"build {program.name}": program.seconds for program in self.programs}
+        unbuilt = {f"image {image.name}": image.seconds for image in self.images if not image.archive.exists()}
+        starts = {_PLANE_TASK: 5.0, _SIMULATED_TASK: 2.0} | ({} if self.refusal else {_NODE_TASK: 12.0})
+        return {**packages, **builds, **unbuilt, **starts}
+
+    def prepare(self, progress: Progress) -> None:
+        """Install and build whatever is missing on this machine."""
+        if not self.refusal and (packages := machine.missing_packages()):
+            with progress.task("install packages"):
+                machine.install(packages)
+        tools.build(self.programs, progress)
+        for image in self.images:
+            if not image.archive.exists():
+                with progress.task(f"image {image.name}"):
+                    image.build()
+
     def start(self, progress: Progress) -> None:
         """Start all of it on what is built, or do nothing where it runs already."""
-        STATE.mkdir(parents=True, exist_ok=True)
+        self._refuse_other_network()
         tools.link(self.tools)
-        if self.refusal is None:
-            with progress.task("open the node's namespaces"):
+        with progress.task(_PLANE_TASK):
+            if self.refusal is None:
                 self.namespaces.open(tools.PAUSE.program.path)
-        with progress.task("start the control plane"):
             self.plane.start()
-        with progress.task("add the simulated nodes"):
-            self._simulate()
+        with progress.task(_SIMULATED_TASK):
+            simulated.reconcile(simulated.nodes(tuple(self.profile.node_pools.values()), self._real_pool))
+            simulated.start(self.plane.enter)
         if self.refusal is None:
-            with progress.task("start the real node"):
+            with progress.task(_NODE_TASK):
                 self._join()
 
-    def _simulate(self) -> None:
-        wanted = simulated.nodes(tuple(self.profile.node_pools.values()), self._real_pool)
-        simulated.reconcile(wanted)
-        simulated.start(self.plane.enter)
+    def _refuse_other_network(self) -> None:
+        wanted = self.profile.cluster.model_dump_json()
+        if _NETWORK.exists() and _NETWORK.read_text() != wanted:
+            raise SandboxError(
+                f"profile {self.profile.name} describes another network (its `cluster:`) than the embedded cluster has: "
+                "run `make down` first"
+            )
+        _NETWORK.parent.mkdir(parents=True, exist_ok=True)
+        _NETWORK.write_text(wanted)
 
     def _join(self) -> None:
         node = self.node
@@ -115,15 +156,42 @@ class Cluster:
         apply([addons.storage_class(), *addons.dns(images.DNS_IMAGE.reference, self._dns)])
         kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=90s")
 
-    def stop(self) -> None:
-        """Stop all of it and take away what it kept; caches stay."""
-        if self.refusal is None:
-            self.namespaces.close()
-            machine.remove_cgroup("longhouse")
-        else:
-            simulated.KWOK.stop()
-            self.plane.stop()
-        shutil.rmtree(STATE, ignore_errors=True)
+
+def stop() -> None:
+    """Stop whatever runs of an embedded cluster and take away what it kept; caches stay."""
+    if namespaces.FIRST.pid is not None:
+        namespaces.close()
+    else:
+        simulated.KWOK.stop()
+        control_plane.delete()
+    machine.remove_cgroup(CGROUP)
+    shutil.rmtree(STATE, ignore_errors=True)
+
+
+def running() -> bool:
+    """Whether an embedded cluster answers."""
+    return control_plane.healthy()
+
+
+@contextmanager
+def exclusive() -> Iterator[None]:
+    """Let no other run change the embedded cluster meanwhile.
+
+    Raises SandboxError when one is at it.
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise SandboxError(
+                f"process {lock.read().strip()} is at work on the embedded cluster: let it end"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def _stay(*command: str | Path) -> tuple[str, ...]:

@@ -39,30 +39,18 @@ class ControlPlane:
 
     def start(self) -> None:
         """Create it, or start it again on the data it has."""
-        if self.healthy():
+        if healthy():
             return
-        env = self._env()
         if (_CLUSTER / "kwok.yaml").exists():
             # Ids of an earlier process namespace say nothing about this one.
             for stale in (_CLUSTER / "pids").glob("*"):
                 stale.unlink()
-            self._kwokctl("start", "cluster", env=env)
+            self._kwokctl("start", "cluster")
         else:
             _SETTINGS.write_text(yaml.safe_dump(self._settings()))
-            self._kwokctl("create", "cluster", f"--config={_SETTINGS}", env=env)
+            self._kwokctl("create", "cluster", f"--config={_SETTINGS}")
         self._write_kubeconfig()
-        wait_until("the API server is ready", self.healthy, 90)
-
-    def stop(self) -> None:
-        """Stop a control plane that has no namespaces whose end would end it."""
-        if _CLUSTER.exists():
-            self._kwokctl("delete", "cluster", env=self._env())
-
-    def healthy(self) -> bool:
-        """Whether the API server says it is ready."""
-        return KUBECONFIG.exists() and succeeds(
-            BIN / "kubectl", f"--kubeconfig={KUBECONFIG}", "--request-timeout=3s", "get", "--raw=/readyz"
-        )
+        wait_until("the API server is ready", healthy, 90)
 
     @property
     def client_certificate(self) -> tuple[Path, Path]:
@@ -74,11 +62,8 @@ class ControlPlane:
         """The certificate of the cluster's authority."""
         return _CLUSTER / "pki" / "ca.crt"
 
-    def _kwokctl(self, *words: str, env: Mapping[str, str]) -> None:
-        run(*self.enter(BIN / "kwokctl", f"--name={NAME}", *words), env=env, timeout=180)
-
-    def _env(self) -> dict[str, str]:
-        return {**os.environ, "KWOK_WORKDIR": str(_KWOK_HOME), "KUBECONFIG": str(STATE / "kwokctl.kubeconfig")}
+    def _kwokctl(self, *words: str) -> None:
+        run(*self.enter(BIN / "kwokctl", f"--name={NAME}", *words), env=_env(), timeout=180)
 
     def _settings(self) -> dict[str, object]:
         certificate, key = self.client_certificate
@@ -132,6 +117,23 @@ class ControlPlane:
             KUBECONFIG.write_text(yaml.safe_dump(kubeconfig(server, self.authority, user)))
         except OSError as problem:
             raise SandboxError(f"could not write {KUBECONFIG}: {problem}") from None
+
+
+def healthy() -> bool:
+    """Whether the API server says it is ready."""
+    return KUBECONFIG.exists() and succeeds(
+        BIN / "kubectl", f"--kubeconfig={KUBECONFIG}", "--request-timeout=3s", "get", "--raw=/readyz"
+    )
+
+
+def delete() -> None:
+    """Stop and delete a control plane that has no namespaces whose end would end it."""
+    if _CLUSTER.exists():
+        run(BIN / "kwokctl", f"--name={NAME}", "delete", "cluster", env=_env(), timeout=60)
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, "KWOK_WORKDIR": str(_KWOK_HOME), "KUBECONFIG": str(STATE / "kwokctl.kubeconfig")}
 
 
 def kubeconfig(server: str, authority: Path, user: Mapping[str, str]) -> dict[str, object]:

@@ -86,7 +86,9 @@ class Image:
 
 def operator(upstream_part: Part, seconds: float) -> GoProgram:
     """The program of a pinned operator."""
-    return GoProgram(upstream_part.name, upstream_part.folder, upstream_part.module, upstream_part.package, seconds=seconds)
+    return GoProgram(
+        upstream_part.name, upstream_part.folder, upstream_part.module, upstream_part.package, seconds=seconds
+    )
 
 
 KUEUE = operator(part("kueue"), seconds=160)
@@ -94,7 +96,9 @@ COREDNS = GoProgram(
     "coredns", tools.PINS / "coredns", "github.com/coredns/coredns", "github.com/coredns/coredns", seconds=80
 )
 
-PAUSE_IMAGE = Image("registry.k8s.io/pause:3.10", ((tools.PAUSE.program, "/pause"),), entrypoint=("/pause",), user="65535:65535")
+PAUSE_IMAGE = Image(
+    "registry.k8s.io/pause:3.10", ((tools.PAUSE.program, "/pause"),), entrypoint=("/pause",), user="65535:65535"
+)
 DNS_IMAGE = Image(
     f"registry.k8s.io/coredns/coredns:{COREDNS.version}", ((COREDNS, "/coredns"),), entrypoint=("/coredns",), user="0:0"
 )
@@ -108,4 +112,3 @@ PYTHON_IMAGE = Image(
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
 PLATFORM_IMAGES = (KUEUE_IMAGE, PYTHON_IMAGE)
 PROGRAMS = (KUEUE, COREDNS)
-

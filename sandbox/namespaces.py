@@ -19,7 +19,8 @@ from sandbox.shell import SandboxError, run, succeeds, wait_until
 
 LINK = "longhouse"
 """The network device on the machine that leads to the node."""
-_FIRST = Process("node")
+FIRST = Process("node")
+"""Process 1 of the node, as the machine sees it."""
 _PREPARED = "/run/prepared"
 """There once the namespaces are fit for use: a start that was cut off in between is begun anew."""
 
@@ -36,7 +37,7 @@ class Namespaces:
     @property
     def pid(self) -> int | None:
         """The first process, seen from the machine; None when it does not run."""
-        return _FIRST.pid
+        return FIRST.pid
 
     def enter(self, *command: str | Path) -> tuple[str, ...]:
         """The command that runs ``command`` inside."""
@@ -56,9 +57,9 @@ class Namespaces:
         """
         if self.pid is not None and succeeds(*self.enter("test", "-e", _PREPARED)):
             return
-        self.close()
+        close()
         self._refuse_taken_addresses()
-        holder = _FIRST.start(
+        holder = FIRST.start(
             ["unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc",
              "--propagation", "slave", "--", first_process],
         )  # fmt: skip
@@ -67,12 +68,12 @@ class Namespaces:
             "the namespaces of the embedded node are open",
             lambda: holder.poll() is not None or bool(children.read_text().split()),
             10,
-            _FIRST.log,
+            FIRST.log,
         )
         if holder.poll() is not None:
-            raise SandboxError(f"this machine does not let us make namespaces: see {_FIRST.log}")
+            raise SandboxError(f"this machine does not let us make namespaces: see {FIRST.log}")
         pid = int(children.read_text().split()[0])
-        _FIRST.remember(pid)
+        FIRST.remember(pid)
         wait_until("process 1 of the node runs", lambda: os.readlink(f"/proc/{pid}/exe") == str(first_process), 10)
         self._prepare()
 
@@ -99,7 +100,8 @@ class Namespaces:
                     f"{self.network}: give the profile another cluster.api_server address"
                 )
 
-    def close(self) -> None:
-        """End everything inside, and wait until it has gone."""
-        _FIRST.stop(signal.SIGKILL)
-        succeeds("ip", "link", "delete", LINK)
+
+def close() -> None:
+    """End everything inside, and wait until it has gone."""
+    FIRST.stop(signal.SIGKILL)
+    succeeds("ip", "link", "delete", LINK)

@@ -28,7 +28,8 @@ NAME = "longhouse"
 """The node's name."""
 _HOME = STATE / "node"
 _SOCKET = "/run/containerd/containerd.sock"
-_CGROUP = "longhouse"
+CGROUP = "longhouse"
+"""The control group, at the top of each hierarchy, that holds the node's pods."""
 _POD_PREFIX = 24
 """The real node takes the first /24 of the pods' range, 254 pods; kubelet's own limit is 110."""
 
@@ -45,7 +46,7 @@ class RealNode:
 
     def start_containerd(self) -> None:
         """Start the container runtime, unless it runs."""
-        machine.make_cgroup(_CGROUP)
+        machine.make_cgroup(CGROUP)
         self._write("containerd.toml", tomli_w.dumps(self._containerd()))
         cni = self.plane.pod_cidr
         network = next(cni.subnets(new_prefix=max(_POD_PREFIX, cni.prefixlen)))
@@ -95,7 +96,9 @@ class RealNode:
 
     def _ensure(self, name: str, *arguments: str) -> None:
         # The node's own PATH: containerd finds its shim and runc there, kube-proxy and kube-router iptables and ipset.
-        path = os.pathsep.join([str(BIN), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
+        path = os.pathsep.join(
+            [str(BIN), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        )
         env = {"PATH": path, "HOME": str(_HOME), "NODE_NAME": NAME}
         Process(name).ensure(self.namespaces.enter(BIN / name, *arguments), env)
 
@@ -153,7 +156,7 @@ class RealNode:
             },
             "authorization": {"mode": "Webhook"},
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{_CGROUP}",
+            "cgroupRoot": f"/{CGROUP}",
             "failCgroupV1": False,
             "failSwapOn": False,
             "localStorageCapacityIsolation": False,

@@ -49,6 +49,10 @@ class Progress:
                 for name, seconds in self._left.items()
             ) / self._workers  # fmt: skip
 
+    def one_at_a_time(self) -> None:
+        """From now on tasks run one after another."""
+        self._workers = 1
+
     def note(self, name: str, text: str) -> None:
         """Add a few words to the line of a running task."""
         self._notes[name] = text

@@ -98,9 +98,13 @@ def _is_simulated(node: Mapping[str, Any]) -> bool:
 
 def _same(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     kept = {key: present["metadata"]["labels"].get(key) for key in wanted["metadata"]["labels"]}
-    taints = [taint for taint in present["spec"].get("taints", []) if not taint["key"].startswith("node.kubernetes.io/")]
+    taints = [
+        taint for taint in present["spec"].get("taints", []) if not taint["key"].startswith("node.kubernetes.io/")
+    ]
     return (
         kept == wanted["metadata"]["labels"]
         and taints == wanted["spec"]["taints"]
-        and all(present["status"]["allocatable"].get(key) == value for key, value in wanted["status"]["allocatable"].items())
+        and all(
+            present["status"]["allocatable"].get(key) == value for key, value in wanted["status"]["allocatable"].items()
+        )
     )

@@ -36,7 +36,9 @@ class Tool:
         if found is None or self.version_command is None:
             return None
         try:
-            said = subprocess.run([found, *self.version_command], capture_output=True, text=True, timeout=10, check=False).stdout
+            said = subprocess.run(
+                [found, *self.version_command], capture_output=True, text=True, timeout=10, check=False
+            ).stdout
         except (OSError, subprocess.TimeoutExpired):
             return None
         wanted = re.escape(self.program.version.removeprefix("v"))
@@ -56,7 +58,7 @@ def _tool(
     version_command: tuple[str, ...] | None = None,
 ) -> Tool:
     program = GoProgram(name, PINS / (folder or name), module, package, defines or {}, files or {}, seconds)
-    return Tool(program, names or (name,), version_command)
+    return Tool(program, (name,) if names is None else names, version_command)
 
 
 PULUMI = _tool(
@@ -77,7 +79,8 @@ PROVIDER = _tool(
     "pulumi-resource-kubernetes", _PROVIDER,
     defines={"main.Version": PROVIDER_VERSION},
     files={_PROVIDER: tuple(f"cmd/pulumi-resource-kubernetes/{name}" for name in ("schema.json", "terraform-mapping.json"))},
-    seconds=300,
+    names=(),  # Pulumi warns of a provider on PATH: it goes into Pulumi's home
+    seconds=250,
 )  # fmt: skip
 KUBERNETES = _tool(
     "kubernetes", "k8s.io/kubernetes",
@@ -90,7 +93,9 @@ KUBERNETES = _tool(
            "local-storage"),
     seconds=240,
 )  # fmt: skip
-ETCD = _tool("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", seconds=20, version_command=("--version",))
+ETCD = _tool(
+    "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", seconds=20, version_command=("--version",)
+)
 KWOKCTL = _tool(
     "kwokctl", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwokctl", folder="kwok",
     defines={"sigs.k8s.io/kwok/pkg/consts.Version": "{version}"}, seconds=45, version_command=("--version",),
@@ -149,22 +154,29 @@ def build(programs: tuple[GoProgram, ...], progress: Progress) -> None:
 
 
 def link(tools: tuple[Tool, ...]) -> None:
-    """Point ``bin/`` at the tools in use, each under all its names."""
+    """Put the tools in use into ``bin/``, each under all its names.
+
+    Files, not symbolic links: Pulumi and its language host look for each other beside the file that they run from.
+    """
     BIN.mkdir(parents=True, exist_ok=True)
     for tool in tools:
         program = tool.on_path() or tool.program.path
         for name in tool.names:
-            target = program.parent / name
-            _point(BIN / name, target if target.exists() else program)
+            beside = program.parent / name
+            place(beside if beside.exists() else program, BIN / name)
 
 
-def _point(link_path: Path, target: Path) -> None:
-    if link_path.is_symlink() and link_path.readlink() == target:
+def place(source: Path, target: Path) -> None:
+    """Make ``target`` the very file ``source`` (a copy where they are on two file systems)."""
+    if target.exists() and not target.is_symlink() and source.samefile(target):
         return
-    partial = link_path.with_name(f".{link_path.name}.partial")
+    partial = target.with_name(f".{target.name}.partial")
     partial.unlink(missing_ok=True)
-    partial.symlink_to(target)
-    partial.replace(link_path)
+    try:
+        partial.hardlink_to(source)
+    except OSError:  # another file system
+        shutil.copy(source, partial)
+    partial.replace(target)
 
 
 def _path_without_ours() -> str:

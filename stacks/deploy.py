@@ -1,0 +1,159 @@
+"""Deploying one stack: what ``make up`` does once it knows the cluster, through Pulumi's Automation API.
+
+``pulumi up -s NAME`` does the same by hand. Beyond it, this mends what a killed run left (a lock whose holder is gone,
+operations that never finished), tells how far it is, and gives errors without the engine's noise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from pulumi import automation
+from pulumi.automation.events import EngineEvent
+
+PROJECT = "longhouse"
+CHECKOUT = Path(__file__).parent.parent
+SECRET = f"{PROJECT}:masterSecret"
+
+
+class DeployError(Exception):
+    """The deployment failed; the message is what the engine and the cluster said."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A stack and what it takes to reach it: Pulumi's own settings and a kubeconfig, never ambient ones.
+
+    ``path`` is where programs are looked for, ``backend`` a URL such as ``file:///...``, ``config_file`` the stack's
+    configuration where it is not beside the program.
+    """
+
+    stack: str
+    profile: str
+    kubeconfig: Path
+    path: str
+    home: Path
+    backend: str
+    passphrase_file: Path
+    config_file: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the engine, the program and the provider get to see of it."""
+        return {
+            "PATH": self.path,
+            "KUBECONFIG": str(self.kubeconfig),
+            "PULUMI_HOME": str(self.home),
+            "PULUMI_BACKEND_URL": self.backend,
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+        }
+
+
+@dataclass
+class _Watch:
+    """Follows the engine's events: what is done, what failed."""
+
+    tell: Callable[[str], None]
+    done: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def __call__(self, event: EngineEvent) -> None:
+        if (outputs := event.res_outputs_event) is not None:
+            self.done += 1
+            self.tell(f"{self.done} resources, last {outputs.metadata.urn.rpartition('::')[2]}")
+        if (diagnostic := event.diagnostic_event) is not None and diagnostic.severity == "error":
+            where = (diagnostic.urn or "").rpartition("::")[2]
+            self.errors.append(f"{where}: {diagnostic.message.strip()}" if where else diagnostic.message.strip())
+
+
+def up(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
+    """Converge the stack. Returns how many resources each operation touched, ``same`` among them.
+
+    ``tell`` is given a few words whenever something happens. Raises DeployError with what went wrong.
+    """
+    stack = _ready(target)
+    return _changes(_attempt(stack.up, tell, config_file=_config_file(target)))
+
+
+def refresh(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
+    """Read every resource back from the cluster into the state. Returns counts as ``up`` does."""
+    stack = _ready(target)
+    return _changes(_attempt(stack.refresh, tell, config_file=_config_file(target)))
+
+
+def destroy(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
+    """Take away everything that the stack declared. Returns counts as ``up`` does."""
+    stack = _ready(target)
+    return _changes(_attempt(stack.destroy, tell, config_file=_config_file(target)))
+
+
+def _attempt(operation: Callable[..., Any], tell: Callable[[str], None], **options: Any) -> Any:
+    watch = _Watch(tell)
+    try:
+        return operation(on_event=watch, color="never", **options)
+    except automation.CommandError as failure:
+        raise DeployError("\n".join(watch.errors) or str(failure)) from None
+
+
+def _changes(result: Any) -> Mapping[str, int]:
+    return {str(operation): count for operation, count in (result.summary.resource_changes or {}).items()}
+
+
+def _config_file(target: Target) -> str | None:
+    return str(target.config_file) if target.config_file else None
+
+
+def _ready(target: Target) -> automation.Stack:
+    """The stack, made if it is new, with its profile set and nothing of an earlier run in the way."""
+    options = automation.LocalWorkspaceOptions(
+        pulumi_home=str(target.home), env_vars=target.environment, secrets_provider="passphrase"
+    )
+    workspace = automation.LocalWorkspace(
+        work_dir=str(CHECKOUT), pulumi_home=options.pulumi_home, env_vars=options.env_vars,
+        secrets_provider=options.secrets_provider,
+    )  # fmt: skip
+    stack = automation.Stack.create_or_select(target.stack, workspace)
+    _break_stale_lock(stack, target)
+    _forget_unfinished(stack)
+    return stack
+
+
+def _break_stale_lock(stack: automation.Stack, target: Target) -> None:
+    """Release a file backend's lock that a process of this machine took and, killed, never gave back."""
+    url = urlparse(target.backend)
+    if url.scheme != "file":
+        return
+    locks = Path(url.path) / ".pulumi" / "locks"
+    for path in locks.glob(f"organization/{PROJECT}/{target.stack}/*.json"):
+        holder = json.loads(path.read_text())
+        if holder["hostname"] != socket.gethostname():
+            continue
+        if Path(f"/proc/{holder['pid']}").exists():
+            raise DeployError(
+                f"another Pulumi (process {holder['pid']}) is at work on stack {target.stack}: let it end"
+            )
+        stack.cancel()
+
+
+def _forget_unfinished(stack: automation.Stack) -> None:
+    """Drop operations that a killed run never finished from the state.
+
+    Creating again what is already there is harmless: with server-side apply it takes the object over.
+    """
+    state = stack.export_stack()
+    if state.deployment and state.deployment.get("pending_operations"):
+        state.deployment["pending_operations"] = []
+        stack.import_stack(state)
+
+
+def search_path(*first: Path) -> str:
+    """A PATH on which these folders come first."""
+    return os.pathsep.join([*(str(folder) for folder in first), os.environ.get("PATH", os.defpath)])
