@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="say what runs and where to look").set_defaults(run=_status)
     env = commands.add_parser("env", help='print settings for a shell: eval "$(python -m sandbox env)"')
     env.set_defaults(run=_env)
-    pulumi = commands.add_parser("pulumi", help="build Pulumi alone, for a real cluster, and print where it is")
+    pulumi = commands.add_parser(
+        "pulumi", help="build Pulumi alone, for a real cluster, and print where it is"
+    )
     pulumi.set_defaults(run=_pulumi)
     return parser
 
@@ -69,7 +71,9 @@ def _up(arguments: argparse.Namespace, console: Console) -> None:
         if not arguments.cluster_only:
             with progress.task(_DEPLOY_TASK):
                 changes = platform.up(profile.name, lambda words: progress.note(_DEPLOY_TASK, words))
-            console.print(f"deployed: {', '.join(f'{count} {name}' for name, count in sorted(changes.items()))}")
+            console.print(
+                f"deployed: {', '.join(f'{count} {name}' for name, count in sorted(changes.items()))}"
+            )
             status.show(console)
 
 
@@ -92,7 +96,10 @@ def _env(_: argparse.Namespace, console: Console) -> None:
 def _pulumi(_: argparse.Namespace, console: Console) -> None:
     wanted = (tools.PULUMI, tools.LANGUAGE_HOST, tools.PROVIDER)
     programs = tuple(tool.program for tool in tools.missing(wanted))
-    tools.build(programs, Progress({f"build {each.name}": each.seconds for each in programs}, tools.workers(), console))
+    tools.build(
+        programs,
+        Progress({f"build {each.name}": each.seconds for each in programs}, tools.workers(), console),
+    )
     tools.link(wanted)
 
 

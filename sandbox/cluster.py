@@ -80,7 +80,9 @@ class Cluster:
     def _real_pool(self) -> str | None:
         if self.refusal is not None:
             return None
-        ordinary = (pool for pool in self.profile.node_pools.values() if pool.gpu is None and pool.site == "home")
+        ordinary = (
+            pool for pool in self.profile.node_pools.values() if pool.gpu is None and pool.site == "home"
+        )
         return next((pool.name for pool in ordinary), None)
 
     @property
@@ -107,7 +109,9 @@ class Cluster:
         """The tasks of ``prepare`` and ``start`` and their seconds on a two-core machine."""
         packages = {"install packages": 40.0} if not self.refusal and machine.missing_packages() else {}
         builds = {f"build {program.name}": program.seconds for program in self.programs}
-        unbuilt = {f"image {image.name}": image.seconds for image in self.images if not image.archive.exists()}
+        unbuilt = {
+            f"image {image.name}": image.seconds for image in self.images if not image.archive.exists()
+        }
         starts = {_PLANE_TASK: 5.0, _SIMULATED_TASK: 2.0} | ({} if self.refusal else {_NODE_TASK: 12.0})
         return {**packages, **builds, **unbuilt, **starts}
 

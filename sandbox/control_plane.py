@@ -105,7 +105,10 @@ class ControlPlane:
                 "kubeSchedulerBinary": str(BIN / "kube-scheduler"),
                 "kubectlBinary": str(BIN / "kubectl"),
             },
-            "componentsPatches": [_patch("kube-apiserver", api_server), _patch("kube-controller-manager", controllers)],
+            "componentsPatches": [
+                _patch("kube-apiserver", api_server),
+                _patch("kube-controller-manager", controllers),
+            ],
         }
 
     def _write_kubeconfig(self) -> None:

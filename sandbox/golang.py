@@ -87,7 +87,9 @@ class GoProgram:
         digest = hashlib.sha256()
         for path in sorted(self.folder.iterdir()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-        digest.update(repr([self.package, sorted(self._defines().items()), sorted(self.files.items())]).encode())
+        digest.update(
+            repr([self.package, sorted(self._defines().items()), sorted(self.files.items())]).encode()
+        )
         digest.update(go_version().encode())
         return digest.hexdigest()[:16]
 

@@ -97,12 +97,20 @@ COREDNS = GoProgram(
 )
 
 PAUSE_IMAGE = Image(
-    "registry.k8s.io/pause:3.10", ((tools.PAUSE.program, "/pause"),), entrypoint=("/pause",), user="65535:65535"
+    "registry.k8s.io/pause:3.10",
+    ((tools.PAUSE.program, "/pause"),),
+    entrypoint=("/pause",),
+    user="65535:65535",
 )
 DNS_IMAGE = Image(
-    f"registry.k8s.io/coredns/coredns:{COREDNS.version}", ((COREDNS, "/coredns"),), entrypoint=("/coredns",), user="0:0"
+    f"registry.k8s.io/coredns/coredns:{COREDNS.version}",
+    ((COREDNS, "/coredns"),),
+    entrypoint=("/coredns",),
+    user="0:0",
 )
-KUEUE_IMAGE = Image(f"registry.k8s.io/kueue/kueue:{KUEUE.version}", ((KUEUE, "/manager"),), entrypoint=("/manager",))
+KUEUE_IMAGE = Image(
+    f"registry.k8s.io/kueue/kueue:{KUEUE.version}", ((KUEUE, "/manager"),), entrypoint=("/manager",)
+)
 PYTHON_IMAGE = Image(
     "docker.io/library/python:3.11-slim-bookworm", packages=("python3-minimal", "libpython3-stdlib"), entrypoint=(),
     seconds=40,

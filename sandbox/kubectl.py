@@ -19,5 +19,10 @@ def apply(objects: Sequence[Mapping[str, Any]]) -> None:
     """Apply objects on the server's side, as the sandbox."""
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     kubectl(
-        "apply", "--server-side", "--force-conflicts", "--field-manager=longhouse-sandbox", "--filename=-", stdin=listed
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=longhouse-sandbox",
+        "--filename=-",
+        stdin=listed,
     )

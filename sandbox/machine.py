@@ -66,7 +66,9 @@ def why_no_container() -> str | None:
     """
     if platform.system() != "Linux":
         return f"containers need Linux, and this is {platform.system()}"
-    if not succeeds("unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "true"):
+    if not succeeds(
+        "unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "true"
+    ):
         return "this machine does not let us make namespaces (unshare is refused)"
     if not succeeds("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"):
         return "this machine does not let us mount a file system"

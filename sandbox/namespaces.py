@@ -46,7 +46,9 @@ class Namespaces:
         inside = ("nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--uts", "--ipc", "--")
         return (*inside, *(str(word) for word in command))
 
-    def run(self, *command: str | Path, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
+    def run(
+        self, *command: str | Path, stdin: str | None = None, env: Mapping[str, str] | None = None
+    ) -> str:
         """Run ``command`` inside, to its end."""
         return run(*self.enter(*command), stdin=stdin, env=env)
 
@@ -74,7 +76,9 @@ class Namespaces:
             raise SandboxError(f"this machine does not let us make namespaces: see {FIRST.log}")
         pid = int(children.read_text().split()[0])
         FIRST.remember(pid)
-        wait_until("process 1 of the node runs", lambda: os.readlink(f"/proc/{pid}/exe") == str(first_process), 10)
+        wait_until(
+            "process 1 of the node runs", lambda: os.readlink(f"/proc/{pid}/exe") == str(first_process), 10
+        )
         self._prepare()
 
     def _prepare(self) -> None:

@@ -106,7 +106,9 @@ class RealNode:
         return succeeds(*self.namespaces.enter("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"))
 
     def _containerd_answers(self) -> bool:
-        return succeeds(*self.namespaces.enter(BIN / "ctr", f"--address={_SOCKET}", "--timeout=2s", "version"))
+        return succeeds(
+            *self.namespaces.enter(BIN / "ctr", f"--address={_SOCKET}", "--timeout=2s", "version")
+        )
 
     @staticmethod
     def _write(name: str, text: str) -> None:
@@ -118,7 +120,9 @@ class RealNode:
         certificate, key = self.plane.client_certificate
         user = {"client-certificate": str(certificate), "client-key": str(key)}
         server = f"https://{self.plane.address}:{self.plane.port}"
-        self._write("kubeconfig", yaml.safe_dump(control_plane.kubeconfig(server, self.plane.authority, user)))
+        self._write(
+            "kubeconfig", yaml.safe_dump(control_plane.kubeconfig(server, self.plane.authority, user))
+        )
 
     def _containerd(self) -> dict[str, object]:
         runc = {
@@ -181,7 +185,12 @@ class RealNode:
             "healthzBindAddress": "127.0.0.1:10256",
             "metricsBindAddress": "127.0.0.1:10249",
             # The conntrack table belongs to the whole machine: it is not ours to size.
-            "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s"},
+            "conntrack": {
+                "maxPerCore": 0,
+                "min": 0,
+                "tcpCloseWaitTimeout": "0s",
+                "tcpEstablishedTimeout": "0s",
+            },
         }
 
 

@@ -37,7 +37,9 @@ class Process:
         """What it wrote."""
         return LOGS / f"{self.name}.log"
 
-    def start(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, command: Sequence[str | Path], env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start it, whether or not one runs."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:

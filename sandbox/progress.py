@@ -30,7 +30,9 @@ class Progress:
     lines, one when a task starts, one when it ends, and one now and then in between.
     """
 
-    def __init__(self, expected: Mapping[str, float], workers: int = 1, console: Console | None = None) -> None:
+    def __init__(
+        self, expected: Mapping[str, float], workers: int = 1, console: Console | None = None
+    ) -> None:
         self._console = console or Console(highlight=False)
         self._measured = _read_history()
         self._left = {name: self._measured.get(name, seconds) for name, seconds in expected.items()}

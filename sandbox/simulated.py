@@ -67,7 +67,9 @@ def reconcile(wanted: Sequence[Mapping[str, Any]]) -> None:
         kubectl("delete", "node", "--wait=true", *stale)
     fresh = [node for name, node in desired.items() if name not in present or name in stale]
     if fresh:
-        kubectl("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": fresh}))
+        kubectl(
+            "create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": fresh})
+        )
 
 
 def _node(pool: NodePool, number: int) -> dict[str, Any]:
@@ -99,12 +101,15 @@ def _is_simulated(node: Mapping[str, Any]) -> bool:
 def _same(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     kept = {key: present["metadata"]["labels"].get(key) for key in wanted["metadata"]["labels"]}
     taints = [
-        taint for taint in present["spec"].get("taints", []) if not taint["key"].startswith("node.kubernetes.io/")
+        taint
+        for taint in present["spec"].get("taints", [])
+        if not taint["key"].startswith("node.kubernetes.io/")
     ]
     return (
         kept == wanted["metadata"]["labels"]
         and taints == wanted["spec"]["taints"]
         and all(
-            present["status"]["allocatable"].get(key) == value for key, value in wanted["status"]["allocatable"].items()
+            present["status"]["allocatable"].get(key) == value
+            for key, value in wanted["status"]["allocatable"].items()
         )
     )

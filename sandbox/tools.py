@@ -73,7 +73,10 @@ PULUMI = _tool(
     seconds=80, version_command=("version",),
 )  # fmt: skip
 LANGUAGE_HOST = _tool(
-    "pulumi-language-python", f"{_PULUMI}/sdk/v3", f"{_PULUMI}/sdk/v3/python/cmd/pulumi-language-python", seconds=20
+    "pulumi-language-python",
+    f"{_PULUMI}/sdk/v3",
+    f"{_PULUMI}/sdk/v3/python/cmd/pulumi-language-python",
+    seconds=20,
 )
 PROVIDER = _tool(
     "pulumi-resource-kubernetes", _PROVIDER,
@@ -94,7 +97,11 @@ KUBERNETES = _tool(
     seconds=240,
 )  # fmt: skip
 ETCD = _tool(
-    "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", seconds=20, version_command=("--version",)
+    "etcd",
+    "go.etcd.io/etcd/server/v3",
+    "go.etcd.io/etcd/server/v3",
+    seconds=20,
+    version_command=("--version",),
 )
 KWOKCTL = _tool(
     "kwokctl", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwokctl", folder="kwok",

@@ -71,7 +71,9 @@ class _Watch:
             self.tell(f"{self.done} resources, last {outputs.metadata.urn.rpartition('::')[2]}")
         if (diagnostic := event.diagnostic_event) is not None and diagnostic.severity == "error":
             where = (diagnostic.urn or "").rpartition("::")[2]
-            self.errors.append(f"{where}: {diagnostic.message.strip()}" if where else diagnostic.message.strip())
+            self.errors.append(
+                f"{where}: {diagnostic.message.strip()}" if where else diagnostic.message.strip()
+            )
 
 
 def up(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:

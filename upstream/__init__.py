@@ -49,7 +49,9 @@ class Part:
         """
         chart = self.directory / path
         if not (chart / "Chart.yaml").is_file():
-            raise UpstreamError(f"{self.module}@{self.version} has no chart at {path}: look in {self.directory}")
+            raise UpstreamError(
+                f"{self.module}@{self.version} has no chart at {path}: look in {self.directory}"
+            )
         return chart
 
 
@@ -78,10 +80,16 @@ def part(name: str) -> Part:
 def _download(folder: Path, module: str) -> Path:
     try:
         done = subprocess.run(
-            ["go", "mod", "download", "-json", module], cwd=folder, capture_output=True, text=True, check=False
+            ["go", "mod", "download", "-json", module],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError:
-        raise UpstreamError("the `go` command is missing: install Go, or run through `make`, which brings it") from None
+        raise UpstreamError(
+            "the `go` command is missing: install Go, or run through `make`, which brings it"
+        ) from None
     answer = json.loads(done.stdout or "{}")
     if done.returncode != 0 or "Dir" not in answer:
         raise UpstreamError(f"could not download {module}: {answer.get('Error') or done.stderr.strip()}")
