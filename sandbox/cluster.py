@@ -20,7 +20,7 @@ from sandbox.images import Image
 from sandbox.kubectl import apply, kubectl
 from sandbox.namespaces import Namespaces
 from sandbox.node import CGROUP, RealNode
-from sandbox.places import CACHE, STATE
+from sandbox.places import CACHE, INSTANCE, STATE
 from sandbox.progress import Progress
 from sandbox.shell import SandboxError
 
@@ -80,10 +80,7 @@ class Cluster:
     def _real_pool(self) -> str | None:
         if self.refusal is not None:
             return None
-        ordinary = (
-            pool for pool in self.profile.node_pools.values() if pool.gpu is None and pool.site == "home"
-        )
-        return next((pool.name for pool in ordinary), None)
+        return next((pool.name for pool in placement.guaranteed(self.profile.node_pools.values())), None)
 
     @property
     def _dns(self) -> str:
@@ -184,7 +181,7 @@ def exclusive() -> Iterator[None]:
     Raises SandboxError when one is at it.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("a+") as lock:
+    with (CACHE / f"{INSTANCE}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

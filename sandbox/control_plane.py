@@ -11,10 +11,10 @@ from pathlib import Path
 import yaml
 
 from sandbox import tools
-from sandbox.places import BIN, KUBECONFIG, STATE
+from sandbox.places import BIN, INSTANCE, KUBECONFIG, STATE
 from sandbox.shell import SandboxError, run, succeeds, wait_until
 
-NAME = "longhouse"
+NAME = INSTANCE
 """The cluster's name, and its context in the kubeconfig."""
 _KWOK_HOME = STATE / "kwok"
 _CLUSTER = _KWOK_HOME / "clusters" / NAME

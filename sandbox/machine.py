@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sandbox.places import STATE
+from sandbox.places import INSTANCE, STATE
 from sandbox.shell import SandboxError, run, succeeds
 
 CNI_PLUGINS = Path("/usr/lib/cni")
@@ -73,8 +73,8 @@ def why_no_container() -> str | None:
     if not succeeds("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"):
         return "this machine does not let us mount a file system"
     try:
-        make_cgroup("longhouse-probe")
-        remove_cgroup("longhouse-probe")
+        make_cgroup(f"{INSTANCE}-probe")
+        remove_cgroup(f"{INSTANCE}-probe")
     except OSError as refusal:
         return f"this machine does not let us make control groups ({refusal})"
     needed = missing_packages()

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from sandbox.places import INSTANCE
 from sandbox.process import Process
 from sandbox.shell import SandboxError, run, succeeds, wait_until
 
-LINK = "longhouse"
+LINK = INSTANCE
 """The network device on the machine that leads to the node."""
 FIRST = Process("node")
 """Process 1 of the node, as the machine sees it."""
@@ -77,7 +77,7 @@ class Namespaces:
         pid = int(children.read_text().split()[0])
         FIRST.remember(pid)
         wait_until(
-            "process 1 of the node runs", lambda: os.readlink(f"/proc/{pid}/exe") == str(first_process), 10
+            "process 1 of the node runs", lambda: Path(f"/proc/{pid}/exe").readlink() == first_process, 10
         )
         self._prepare()
 

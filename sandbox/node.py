@@ -20,7 +20,7 @@ import yaml
 from sandbox import control_plane, machine
 from sandbox.control_plane import ControlPlane
 from sandbox.namespaces import Namespaces
-from sandbox.places import BIN, STATE
+from sandbox.places import BIN, INSTANCE, KUBECONFIG, STATE
 from sandbox.process import Process
 from sandbox.shell import succeeds, wait_until
 
@@ -28,7 +28,7 @@ NAME = "longhouse"
 """The node's name."""
 _HOME = STATE / "node"
 _SOCKET = "/run/containerd/containerd.sock"
-CGROUP = "longhouse"
+CGROUP = INSTANCE
 """The control group, at the top of each hierarchy, that holds the node's pods."""
 _POD_PREFIX = 24
 """The real node takes the first /24 of the pods' range, 254 pods; kubelet's own limit is 110."""
@@ -90,7 +90,7 @@ class RealNode:
     def ready(self) -> bool:
         """Whether the API server holds the node for ready."""
         return succeeds(
-            BIN / "kubectl", f"--kubeconfig={control_plane.KUBECONFIG}", "wait", "--for=condition=Ready",
+            BIN / "kubectl", f"--kubeconfig={KUBECONFIG}", "wait", "--for=condition=Ready",
             f"node/{NAME}", "--timeout=1s",
         )  # fmt: skip
 

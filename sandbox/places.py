@@ -1,4 +1,7 @@
-"""Where the sandbox keeps things on this machine: nothing in the checkout, nothing outside these folders."""
+"""Where the sandbox keeps things on this machine: nothing in the checkout, nothing outside these folders.
+
+A machine can hold several embedded clusters side by side, told apart by the variable ``LONGHOUSE_INSTANCE``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ def _base(variable: str, default: str) -> Path:
 CACHE = _base("XDG_CACHE_HOME", ".cache")
 """What can be built again: tools and images, each in a folder named by a hash of its pins."""
 
-STATE = _base("XDG_STATE_HOME", ".local/state")
+INSTANCE = os.environ.get("LONGHOUSE_INSTANCE", "longhouse")
+"""The embedded cluster that is meant; its network device, control group and kubeconfig context bear this name."""
+STATE = _base("XDG_STATE_HOME", ".local/state") / INSTANCE
 """What the running cluster is made of: taken away by ``make down``."""
 
 BIN = STATE / "bin"

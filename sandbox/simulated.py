@@ -88,7 +88,7 @@ def _node(pool: NodePool, number: int) -> dict[str, Any]:
                 **placement.labels(pool),
             },
         },
-        "spec": {"taints": [taint.manifest() for taint in placement.taints(pool)]},
+        "spec": {"taints": [taint._asdict() for taint in placement.taints(pool)]},
         "status": {"capacity": size, "allocatable": size},
     }
 

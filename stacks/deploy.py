@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +79,44 @@ class _Watch:
             )
 
 
+def configure(target: Target) -> None:
+    """Make the stack unless it is there, and set what it lacks: the profile's name, and a master secret made now.
+
+    Raises DeployError with what Pulumi says when it refuses.
+    """
+    where = [
+        "--stack",
+        target.stack,
+        *(["--config-file", str(target.config_file)] if target.config_file else []),
+    ]
+    _pulumi(target, "stack", "select", "--create", target.stack)
+    _pulumi(target, "config", "set", *where, f"{PROJECT}:profile", target.profile)
+    config = target.config_file or config_file(target.stack)
+    if SECRET not in config.read_text():
+        _pulumi(target, "config", "set", *where, "--secret", SECRET, stdin=secrets.token_urlsafe(48))
+
+
+def config_file(stack: str) -> Path:
+    """Where the checkout keeps a stack's configuration."""
+    return CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
+
+
+def committed_stacks() -> tuple[str, ...]:
+    """The stacks whose configuration is part of the checkout: all but the embedded cluster's."""
+    files = (CHECKOUT / "stacks").glob("Pulumi.*.yaml")
+    found = (file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
+    return tuple(sorted(name for name in found if not name.startswith("local")))
+
+
+def _pulumi(target: Target, *words: str, stdin: str | None = None) -> None:
+    done = subprocess.run(
+        ["pulumi", "--non-interactive", *words], cwd=CHECKOUT, env={**os.environ, **target.environment}, input=stdin,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise DeployError(f"pulumi {' '.join(words[:2])}: {done.stderr.strip()}")
+
+
 def up(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
     """Converge the stack. Returns how many resources each operation touched, ``same`` among them.
 
@@ -114,18 +155,22 @@ def _config_file(target: Target) -> str | None:
 
 
 def _ready(target: Target) -> automation.Stack:
-    """The stack, made if it is new, with its profile set and nothing of an earlier run in the way."""
-    options = automation.LocalWorkspaceOptions(
-        pulumi_home=str(target.home), env_vars=target.environment, secrets_provider="passphrase"
-    )
+    """The stack, with nothing of an earlier run in the way."""
     workspace = automation.LocalWorkspace(
-        work_dir=str(CHECKOUT), pulumi_home=options.pulumi_home, env_vars=options.env_vars,
-        secrets_provider=options.secrets_provider,
+        work_dir=str(CHECKOUT), pulumi_home=str(target.home), env_vars=target.environment,
+        pulumi_command=_command(target), secrets_provider="passphrase",
     )  # fmt: skip
-    stack = automation.Stack.create_or_select(target.stack, workspace)
+    stack = automation.Stack.select(target.stack, workspace)
     _break_stale_lock(stack, target)
     _forget_unfinished(stack)
     return stack
+
+
+def _command(target: Target) -> automation.PulumiCommand:
+    found = shutil.which("pulumi", path=target.path)
+    if found is None:
+        raise DeployError("the program `pulumi` is missing: `make` builds it, or install it")
+    return automation.PulumiCommand(root=str(Path(found).parent.parent))
 
 
 def _break_stale_lock(stack: automation.Stack, target: Target) -> None:
@@ -152,8 +197,8 @@ def _forget_unfinished(stack: automation.Stack) -> None:
     """
     state = stack.export_stack()
     if state.deployment and state.deployment.get("pending_operations"):
-        state.deployment["pending_operations"] = []
-        stack.import_stack(state)
+        settled = {**state.deployment, "pending_operations": []}
+        stack.import_stack(automation.Deployment(state.version, settled))
 
 
 def search_path(*first: Path) -> str:
