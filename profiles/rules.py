@@ -15,7 +15,8 @@ from typing import Final
 
 from modules.foundation.gpu_pools import placement
 from modules.foundation.gpu_pools.config import NodePool, Site
-from modules.foundation.tenants.config import DataClass, Tenant, may_burst
+from modules.foundation.queueing import shares
+from modules.foundation.tenants.config import DataClass, Tenant
 from modules.kit import names, quantities
 from modules.kit.cluster import WebhookFailure
 from modules.kit.network import network, overlap
@@ -320,18 +321,18 @@ def gpu_quotas_fit_their_pool(profile: Profile) -> Iterator[Finding]:
         if pool.gpu is None:
             continue
         capacity = placement.gpu_capacity(pool)
-        shares = {
+        quotas = {
             name: tenant.quota.gpus[pool_name]
             for name, tenant in profile.tenants.items()
             if pool_name in tenant.quota.gpus
         }
         unit = "GPUs" if pool.gpu.sharing.mode == "none" else f"shares ({pool.gpu.sharing.mode})"
-        for name in _over(shares, capacity):
+        for name in _over(quotas, capacity):
             yield Finding(
                 (TENANTS, name, "quota", "gpus", pool_name),
-                f"promises more than pool {pool_name} has: {_sum(shares)}, of {capacity} {unit}",
+                f"promises more than pool {pool_name} has: {_sum(quotas)}, of {capacity} {unit}",
                 "lower a quota, or add nodes to the pool",
-                ((POOLS, pool_name), *((TENANTS, each, "quota", "gpus") for each in shares)),
+                ((POOLS, pool_name), *((TENANTS, each, "quota", "gpus") for each in quotas)),
             )
 
 
@@ -496,6 +497,31 @@ def every_tenant_has_somewhere_to_run(profile: Profile) -> Iterator[Finding]:
             )
 
 
+def every_pool_keeps_its_promises(profile: Profile) -> Iterator[Finding]:
+    """Quotas that fit all pools together may still not fit each, when tenants may not go to the same ones: the cut that queues will have
+    (shares.cohort) must leave no pool below nothing. Judged only where the simpler rules on quotas hold."""
+    simpler = (
+        some_pool_has_no_gpus,
+        gpu_quota_names_a_pool_with_gpus,
+        gpu_quotas_fit_their_pool,
+        cpu_quotas_fit_the_pools,
+        memory_quotas_fit_the_pools,
+        gpu_quota_is_within_reach,
+        every_tenant_has_somewhere_to_run,
+    )
+    if any(True for rule in simpler for _ in rule(profile)):
+        return
+    try:
+        shares.cohort(profile.tenants.values(), tuple(profile.node_pools.values()), profile.queueing.reserved)
+    except shares.SharingError as error:
+        yield Finding(
+            (POOLS,),
+            str(error).partition(":")[0],
+            "lower the quota of a tenant that may go there, let it go elsewhere too, or add nodes to the pool",
+            ((TENANTS,), ("queueing", "reserved")),
+        )
+
+
 # Tenants: network
 
 
@@ -569,21 +595,21 @@ def _regions(profile: Profile) -> tuple[str, ...]:
 
 
 def _reaches(tenant: Tenant, pool: NodePool) -> bool:
-    return placement.reachable(pool, may_burst=may_burst(tenant), regions=tenant.burst.regions)
+    return bool(shares.reachable(tenant, [pool]))
 
 
-def _over(shares: Mapping[str, int | Decimal], capacity: int | Decimal) -> Iterator[str]:
+def _over(parts: Mapping[str, int | Decimal], capacity: int | Decimal) -> Iterator[str]:
     """The one whose share, in the order in which they stand, is the first to exceed the capacity."""
     total: int | Decimal = 0
-    for name, share in shares.items():
-        total += share
+    for name, part in parts.items():
+        total += part
         if total > capacity:
             yield name
             return
 
 
-def _sum(shares: Mapping[str, int | Decimal]) -> str:
-    return " + ".join(f"{name} {share}" for name, share in shares.items()) + f" = {sum(shares.values())}"
+def _sum(parts: Mapping[str, int | Decimal]) -> str:
+    return " + ".join(f"{name} {part}" for name, part in parts.items()) + f" = {sum(parts.values())}"
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -616,6 +642,7 @@ RULES: Final[tuple[Rule, ...]] = (
     burst_regions_have_a_pool,
     gpu_quota_is_within_reach,
     every_tenant_has_somewhere_to_run,
+    every_pool_keeps_its_promises,
     network_rules_are_named_once,
     egress_to_everywhere_names_its_ports,
     egress_stays_out_of_the_cluster,

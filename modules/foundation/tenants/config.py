@@ -157,8 +157,3 @@ class Tenant(Model):
 
     network: Network = Network()
     """Exceptions to the rule that nothing goes in or out of the tenant's namespace."""
-
-
-def may_burst(tenant: Tenant) -> bool:
-    """Whether the tenant's work may leave home at all: its burst is allowed and its data is not restricted."""
-    return tenant.burst.allowed and tenant.data_class is not DataClass.RESTRICTED

@@ -1,0 +1,105 @@
+"""The reference page of all profile keys, generated from the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from profiles.model import Profile
+from profiles.problems import shown
+from profiles.schema import EXTENDS, Schema, resolve, whole
+
+FILE: Final = Path(__file__).parent.parent / "docs" / "reference" / "profile.md"
+
+_HEAD: Final = """# Profile reference
+
+Every key of `profiles/<name>.yaml` and, under [`tenants`](#tenantsname), of `profiles/tenants/<name>.yaml`. Generated from the typed models by
+`python -m profiles reference --write`. How files extend each other is told in [profiles](../profiles.md).
+
+A key without a default must be set, in the file itself or in one that it extends. A **fixed** key must not change after the first deployment.
+"""
+
+
+def page() -> str:
+    """The page as it has to be."""
+    root = whole(Profile)
+    sections = "\n".join(
+        "\n".join(_section(title, schema, root)) for title, schema in _sections("", root, root)
+    )
+    return f"{_HEAD}\n{sections}"
+
+
+def _sections(title: str, schema: Schema, root: Schema) -> Iterator[tuple[str, Schema]]:
+    """The schema's mapping with fixed keys, then those below it, with what they are called."""
+    yield title, schema
+    for name, value in schema["properties"].items():
+        path = f"{title}.{name}" if title else name
+        yield from _below(path, resolve(value, root), root)
+
+
+def _below(path: str, schema: Schema, root: Schema) -> Iterator[tuple[str, Schema]]:
+    if "properties" in schema:
+        yield from _sections(path, schema, root)
+    for option in schema.get("oneOf", []):
+        target = resolve(option, root)
+        yield from _sections(f"{path} (mode: {target['properties']['mode']['const']})", target, root)
+    for keyword, suffix in (("additionalProperties", ".<name>"), ("items", "[]")):
+        if isinstance(schema.get(keyword), dict):
+            yield from _below(path + suffix, resolve(schema[keyword], root), root)
+
+
+def _section(title: str, schema: Schema, root: Schema) -> Iterator[str]:
+    yield f"## `{title}`" if title else "## Top level"
+    yield ""
+    yield schema["description"]
+    yield ""
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    required = schema.get("required", [])
+    properties = schema["properties"] if title else {"extends": EXTENDS, **schema["properties"]}
+    for name, value in properties.items():
+        described = resolve(value, root)
+        about = described["description"] + (" **Fixed.**" if described.get("immutable") else "")
+        default = (
+            ""
+            if name in required
+            else f"`{shown(described['default'])}`"
+            if "default" in described
+            else "none"
+        )
+        yield f"| `{name}` | {_cell(_type(described, root))} | {_cell(default)} | {_cell(about)} |"
+    yield ""
+
+
+def _type(schema: Schema, root: Schema) -> str:
+    """What may stand there, in a few words."""
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    if "oneOf" in schema:
+        return "mapping by `mode`"
+    kind = schema.get("type")
+    if kind == "array":
+        return f"list of {_type(resolve(schema['items'], root), root)}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return f"names → {_type(resolve(schema['additionalProperties'], root), root)}"
+    if kind == "integer":
+        low, high = schema.get("minimum"), schema.get("maximum")
+        return "whole number" + (f", {low} to {high}" if low is not None and high is not None else "")
+    known = {
+        "cpu": "cores",
+        "memory": "bytes",
+        "cidr": "address range",
+        "dns-label": "name",
+        "label-value": "label value",
+    }
+    if schema.get("format") in known:
+        examples = "".join(f", `{example}`" for example in schema.get("examples", [])[:1])
+        return known[schema["format"]] + examples
+    return {"string": "text", "boolean": "true or false", "object": "mapping"}.get(str(kind), "value")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
