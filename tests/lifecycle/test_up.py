@@ -1,0 +1,49 @@
+"""From nothing to a converged platform, with a kill on the way at each stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.lifecycle.journey import PROFILE, Journey
+
+
+def _descendant(pid: int, program: str) -> int | None:
+    """The id of the first process below ``pid`` that runs ``program``."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            name = Path(f"/proc/{child}/comm").read_text().strip()
+            found = int(child) if name == program else _descendant(int(child), program)
+            if found is not None:
+                return found
+    return None
+
+
+def test_a_start_that_was_killed_goes_on_when_it_is_run_again(journey: Journey) -> None:
+    code = journey.sandbox_killing(
+        "up",
+        "--cluster-only",
+        when=lambda: journey.kubectl("get", "--raw=/readyz").returncode == 0,
+        whom=lambda pid: pid,
+    )
+    assert code < 0, "the run was to be killed"
+    assert journey.sandbox("up", "--cluster-only", f"--profile={PROFILE}") == 0
+    ready = journey.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=30s")
+    assert ready.returncode == 0, ready.stderr
+    journey.empty = journey.objects()
+
+
+def test_a_deployment_whose_pulumi_was_killed_half_way_converges_when_it_is_run_again(
+    journey: Journey,
+) -> None:
+    code = journey.sandbox_killing(
+        "up",
+        f"--profile={PROFILE}",
+        when=lambda: "tenant-" in journey.kubectl("get", "namespaces", "--output=name").stdout,
+        whom=lambda pid: _descendant(pid, "pulumi"),
+    )
+    assert code == 1, "a deployment that was killed must say that it failed"
+    assert journey.sandbox("up", f"--profile={PROFILE}") == 0
+    state = journey.state()
+    assert not state.get("pending_operations")
+    journey.resources = frozenset(journey.ids())
+    assert len(journey.resources) == len(journey.ids()), "an object stands twice in the state"
