@@ -88,12 +88,11 @@ class TestQueuesOfATenant:
             "withinClusterQueue": "LowerPriority",
         }
 
-    def test_home_is_borrowed_from_before_the_cloud_is_tried_and_the_cloud_before_anybody_is_preempted(
-        self,
-    ) -> None:
+    def test_its_own_share_at_home_goes_before_a_rented_machine(self) -> None:
         assert queue(tenant(), "atlas-cpu").spec["flavorFungibility"] == {
-            "whenCanBorrow": "MayStopSearch",
+            "whenCanBorrow": "TryNextFlavor",
             "whenCanPreempt": "TryNextFlavor",
+            "preference": "PreemptionOverBorrowing",
         }
 
     @pytest.mark.parametrize(("weight", "written"), [(1, "1"), (7, "7"), (1000, "1k")])
@@ -302,7 +301,7 @@ class TestCohort:
             )
             for n in range(2)
         )
-        whole = {each.name: shares._capacity(each) for each in pools}
+        whole = {each.name: shares.capacity(each) for each in pools}
         cpu, memory = (
             sum(whole[each.name][resource] for each in placement.guaranteed(pools))
             for resource in ("cpu", "memory")

@@ -58,10 +58,10 @@ class Amount:
         other spelling would be a difference at each later run.
         """
         if self.resource == CPU:
-            return _decimal(self.units // 1000) if self.units % 1000 == 0 else f"{self.units}m"
+            return decimal(self.units // 1000) if self.units % 1000 == 0 else f"{self.units}m"
         if self.resource == MEMORY:
             return quantities.memory(self.units * MEBIBYTE)
-        return _decimal(self.units)
+        return decimal(self.units)
 
 
 @dataclass(frozen=True)
@@ -122,21 +122,29 @@ class ClusterQueue:
         """The object's spec.
 
         A tenant takes back what it lent, from whoever borrowed it (`reclaimWithinCohort: Any`), never takes
-        from others to borrow itself, and within its own queue higher priority goes first. A pool where work
-        fits by borrowing is taken before the next one is tried, so home is full before the cloud is used;
-        the next one is tried before anybody is preempted.
+        from others to borrow itself, and within its own queue higher priority goes first.
+
+        All pools are compared before one is chosen (Kueue's `PreemptionOverBorrowing`): room of the
+        tenant's own, even if it has to be taken back, goes before borrowed room; a pool with borrowed room
+        goes before one where somebody would have to give way; of equals the first is taken. So a tenant
+        gets its own share at home rather than a rented machine, and what exceeds the share borrows at home
+        while home has room, then in the cloud.
         """
         return {
             "cohortName": names.COHORT,
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
             "resourceGroups": [self.group.spec],
-            "flavorFungibility": {"whenCanBorrow": "MayStopSearch", "whenCanPreempt": "TryNextFlavor"},
+            "flavorFungibility": {
+                "whenCanBorrow": "TryNextFlavor",
+                "whenCanPreempt": "TryNextFlavor",
+                "preference": "PreemptionOverBorrowing",
+            },
             "preemption": {
                 "reclaimWithinCohort": "Any",
                 "borrowWithinCohort": {"policy": "Never"},
                 "withinClusterQueue": "LowerPriority",
             },
-            "fairSharing": {"weight": _decimal(self.weight)},
+            "fairSharing": {"weight": decimal(self.weight)},
         }
 
 
@@ -244,7 +252,7 @@ def cohort(tenants: Iterable[Tenant], pools: Sequence[NodePool], reserved: Reser
 
     Raises SharingError, naming the pool, when more is promised than there is.
     """
-    left = {pool.name: _capacity(pool) for pool in pools}
+    left = {pool.name: capacity(pool) for pool in pools}
     promised = placement.guaranteed(pools)
     for pool in promised:
         kept = _split({CPU: _thousandths(reserved.cpu), MEMORY: _mebibytes(reserved.memory)}, pool, promised)
@@ -361,7 +369,8 @@ def _covered(pools: Iterable[NodePool]) -> tuple[str, ...]:
     )
 
 
-def _capacity(pool: NodePool) -> dict[str, int]:
+def capacity(pool: NodePool) -> dict[str, int]:
+    """Units of every resource of all nodes of a pool, by resource."""
     units = {CPU: pool.nodes * _thousandths(pool.cpu), MEMORY: pool.nodes * _mebibytes(pool.memory)}
     resource = placement.gpu_resource(pool)
     return units if resource is None else {**units, resource: placement.gpu_capacity(pool)}
@@ -369,8 +378,8 @@ def _capacity(pool: NodePool) -> dict[str, int]:
 
 def _split(units: dict[str, int], pool: NodePool, among: Sequence[NodePool]) -> dict[str, int]:
     """The pool's part of something that is spread over pools in proportion to their size."""
-    sizes = [_capacity(each) for each in among]
-    own = _capacity(pool)
+    sizes = [capacity(each) for each in among]
+    own = capacity(pool)
     return {
         resource: amount * own[resource] // sum(size[resource] for size in sizes)
         for resource, amount in units.items()
@@ -385,7 +394,7 @@ def _mebibytes(memory: str) -> int:
     return quantities.bytes_of(memory) // MEBIBYTE
 
 
-def _decimal(number: int) -> str:
+def decimal(number: int) -> str:
     """A whole number in Kubernetes' canonical decimal form: the largest suffix that leaves a whole number."""
     for suffix, unit in (("P", 10**15), ("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if number and number % unit == 0:

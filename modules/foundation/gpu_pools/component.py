@@ -1,0 +1,55 @@
+"""Declares what the nodes' own GPU programs have to know of the pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.core.v1 import ConfigMap
+
+from modules.foundation.gpu_pools import sharing
+from modules.foundation.gpu_pools.config import NodePool
+from modules.kit.cluster import ApiServer
+from modules.kit.component import Component
+from modules.kit.operator_namespace import OperatorNamespace
+
+NAMESPACE: Final = "nvidia-device-plugin"
+DEVICE_PLUGIN: Final = "device-plugin-configs"
+MIG_MANAGER: Final = "mig-layouts"
+
+
+class GpuPools(Component):
+    """How the GPUs of each pool are shared, as configuration for NVIDIA's device plugin and MIG manager.
+
+    Pools whose GPUs are given out whole need nothing of it; without any other pool nothing is declared.
+    Labels and taints of nodes are not declared here: whoever makes the nodes sets them, from `placement`.
+    """
+
+    AREA = "foundation"
+    COMPONENT = "gpu-pools"
+
+    def __init__(
+        self,
+        name: str,
+        pools: Sequence[NodePool],
+        *,
+        owner: str,
+        api_server: ApiServer,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(name, owner=owner, opts=opts)
+        documents = sharing.device_plugin(pools)
+        layouts = sharing.mig_layouts(pools)
+        if documents:
+            namespace = OperatorNamespace(
+                NAMESPACE, NAMESPACE, owner=owner, api_server=api_server, ports=[], opts=self.child()
+            )
+            after = self.child(pulumi.ResourceOptions(depends_on=[namespace]))
+            self._config_map(DEVICE_PLUGIN, documents, after)
+            if layouts is not None:
+                self._config_map(MIG_MANAGER, {"config.yaml": layouts}, after)
+        self.register_outputs({"shared": sorted(documents)})
+
+    def _config_map(self, name: str, data: dict[str, str], opts: pulumi.ResourceOptions) -> None:
+        ConfigMap(name, metadata=self.meta(name, namespace=NAMESPACE), data=data, opts=opts)

@@ -1,0 +1,120 @@
+"""Declares the queueing operator and what all tenants' queues draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.helm.v4 import Chart
+
+from modules.foundation.certificates.authority import Authority
+from modules.foundation.gpu_pools.config import NodePool
+from modules.foundation.queueing import config, kueue, shares
+from modules.foundation.tenants.config import Tenant
+from modules.kit import charts, names
+from modules.kit.cluster import ApiServer, WebhookFailure
+from modules.kit.component import Component
+from modules.kit.custom_object import CustomObject
+from modules.kit.operator_namespace import OperatorNamespace
+from upstream import part
+
+_NOT_DECLARED_WITHOUT_PODS: Final = "APIService"
+"""An API that the operator serves itself. Where its pods cannot run it is never there, and the API
+server then refuses to finish deleting any namespace, since it cannot tell what is left in it."""
+
+
+class Queueing(Component):
+    """Kueue, a flavor per node pool, the cohort, and priorities.
+
+    Offers ``cohort``, the last of it to be there and the first to go: whatever is queued depends on that
+    one resource, and so on all of the operator. While namespaces of tenants are deleted, the operator is
+    there to let go of their pods.
+    """
+
+    AREA = "foundation"
+    COMPONENT = "queueing"
+
+    def __init__(
+        self,
+        name: str,
+        config: config.Queueing,
+        *,
+        owner: str,
+        api_server: ApiServer,
+        webhooks: WebhookFailure,
+        authority: Authority,
+        pools: Sequence[NodePool],
+        tenants: Sequence[Tenant],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``webhooks`` says whether requests may pass when the operator does not answer, as where no pod
+        can run.
+
+        Raises SharingError when tenants are promised more than the pools have.
+        """
+        super().__init__(name, owner=owner, opts=opts)
+        namespace = OperatorNamespace(
+            names.KUEUE_NAMESPACE,
+            names.KUEUE_NAMESPACE,
+            owner=owner,
+            api_server=api_server,
+            ports=[kueue.WEBHOOK_PORT, kueue.VISIBILITY_PORT, kueue.METRICS_PORT],
+            opts=self.child(),
+        )
+        operator = self._operator(config, namespace, webhooks, authority)
+        after = pulumi.ResourceOptions(depends_on=[operator])
+        for priority, value in config.priorities.items():
+            self._custom("WorkloadPriorityClass", priority, {"value": value}, after)
+        flavors = [
+            self._custom("ResourceFlavor", flavor.name, {"spec": flavor.spec}, after)
+            for flavor in map(shares.Flavor, pools)
+        ]
+        self.cohort = self._custom(
+            "Cohort",
+            names.COHORT,
+            {"spec": shares.cohort(tenants, pools, config.reserved).spec},
+            pulumi.ResourceOptions(depends_on=[operator, *flavors]),
+        )
+        self.register_outputs({"cohort": names.COHORT})
+
+    def _operator(
+        self,
+        config: config.Queueing,
+        namespace: OperatorNamespace,
+        webhooks: WebhookFailure,
+        authority: Authority,
+    ) -> Chart:
+        """Kueue from its own chart in two layers: its CRDs, then all else.
+
+        The CRDs depend on nothing that runs, so that nothing that uses one is declared before it, and the
+        operator can be replaced without them.
+        """
+        pin = part(kueue.PART)
+        pods_run = webhooks is WebhookFailure.FAIL
+        pair = authority.server("kueue/server", kueue.SERVER_NAMES)
+        adjust = kueue.adjustment(pair, authority.bundle, webhooks, pulumi.Output.secret)
+        transforms = [charts.adjusted(self.labels, adjust)]
+
+        def layer(
+            resource: str, kinds: charts.Kinds, depends_on: list[pulumi.Resource], *, wait: bool
+        ) -> Chart:
+            return Chart(
+                resource,
+                name=kueue.RELEASE,
+                chart=str(pin.chart(kueue.CHART)),
+                namespace=names.KUEUE_NAMESPACE,
+                values=kueue.values(config, pin.version),
+                post_renderer=kinds,
+                skip_await=not wait,
+                opts=self.child(pulumi.ResourceOptions(depends_on=depends_on, transforms=transforms)),
+            )
+
+        crds = layer("kueue-crds", charts.only(charts.CRD), [], wait=True)
+        dropped = (charts.CRD,) if pods_run else (charts.CRD, _NOT_DECLARED_WITHOUT_PODS)
+        return layer("kueue", charts.without(*dropped), [crds, namespace], wait=pods_run)
+
+    def _custom(
+        self, kind: str, name: str, body: dict[str, object], opts: pulumi.ResourceOptions
+    ) -> CustomObject:
+        return CustomObject(name, shares.API_VERSION, kind, self.meta(name), body, opts=self.child(opts))

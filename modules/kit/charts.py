@@ -1,0 +1,79 @@
+"""Upstream's own charts, declared part by part and adjusted where their values do not reach.
+
+A chart is rendered by the provider, into one Pulumi resource per object. Two things are done to it on the
+way: a post-renderer keeps or drops whole kinds (so that CRDs form a layer of their own, before anything
+that uses them), and a transform adjusts single objects (labels of the owner, certificates, what the
+platform knows better). Both work on objects, never on text in a template.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pulumi
+from pulumi_kubernetes.helm.v4 import PostRendererArgs
+
+from modules.kit import rendered
+from modules.kit.component import FIELD_MANAGER, FIELD_MANAGER_ANNOTATION
+from modules.kit.rendered import Selection
+
+CRD: Final = "CustomResourceDefinition"
+
+Kinds = PostRendererArgs
+"""Which kinds of a chart's objects are declared."""
+
+Adjust = Callable[[dict[str, Any]], dict[str, Any]]
+"""Takes an object as the chart rendered it and gives it as it shall be; the object may be changed in
+place."""
+
+
+def only(*kinds: str) -> Kinds:
+    """Declare nothing of a chart but the objects of these kinds."""
+    return _post_renderer(Selection.ONLY, kinds)
+
+
+def without(*kinds: str) -> Kinds:
+    """Declare a chart without its objects of these kinds."""
+    return _post_renderer(Selection.WITHOUT, kinds)
+
+
+def adjusted(ownership: Mapping[str, str], adjust: Adjust | None = None) -> pulumi.ResourceTransform:
+    """A transform for a chart: its objects carry the owner's labels and the platform's field manager, then
+    ``adjust`` has its say.
+
+    Pods get the owner's labels too. The owner's labels win over the chart's: `managed-by` is the platform,
+    which renders the chart, not Helm.
+    """
+
+    def transform(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
+        if "kind" not in args.props:
+            return None
+        found = _own(copy.deepcopy(dict(args.props)), ownership)
+        return pulumi.ResourceTransformResult(props=adjust(found) if adjust else found, opts=args.opts)
+
+    return transform
+
+
+def _own(found: dict[str, Any], ownership: Mapping[str, str]) -> dict[str, Any]:
+    metadata = found.setdefault("metadata", {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **ownership}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), FIELD_MANAGER_ANNOTATION: FIELD_MANAGER}
+    template = (
+        found.get("spec", {}).get("template")
+        if found["kind"] in ("Deployment", "DaemonSet", "StatefulSet")
+        else None
+    )
+    if template is not None:
+        pod = template.setdefault("metadata", {})
+        pod["labels"] = {**(pod.get("labels") or {}), **ownership}
+    return found
+
+
+def _post_renderer(selection: Selection, kinds: tuple[str, ...]) -> Kinds:
+    return PostRendererArgs(
+        command=sys.executable, args=[str(Path(rendered.__file__).resolve()), selection.value, *kinds]
+    )

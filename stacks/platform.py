@@ -1,0 +1,90 @@
+"""The platform: every component, in the order in which one needs the other. The only place where they
+meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from modules.foundation.certificates.component import Certificates
+from modules.foundation.gpu_pools.component import GpuPools
+from modules.foundation.queueing.component import Queueing
+from modules.foundation.tenants.component import Tenant, TenantRoles
+from modules.kit.credentials import Credentials
+from profiles.model import Profile
+
+REQUESTS_PER_SECOND = 200
+"""How fast the provider may call the API server: its default of 50 is the bound on a platform of many
+tenants."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What a deployed platform offers to those who look at its stack: names, nothing secret."""
+
+    profile: str
+    namespaces: Mapping[str, str]
+    """Tenant -> its namespace."""
+
+
+def platform(profile: Profile, credentials: Credentials) -> Platform:
+    """Declare everything that the profile wants."""
+    on_cluster = pulumi.ResourceOptions(providers=[_cluster(profile)])
+    pools = tuple(profile.node_pools.values())
+    tenants = tuple(profile.tenants.values())
+    api_server = profile.cluster.api_server
+
+    certificates = Certificates(
+        "certificates",
+        profile.certificates,
+        owner=profile.owner,
+        credentials=credentials,
+        api_server=api_server,
+        opts=on_cluster,
+    )
+    GpuPools("gpu-pools", pools, owner=profile.owner, api_server=api_server, opts=on_cluster)
+    queueing = Queueing(
+        "queueing",
+        profile.queueing,
+        owner=profile.owner,
+        api_server=api_server,
+        webhooks=profile.admission.webhooks,
+        authority=certificates.authority,
+        pools=pools,
+        tenants=tenants,
+        opts=on_cluster,
+    )
+    TenantRoles("tenant-roles", owner=profile.owner, opts=on_cluster)
+    declared = {
+        tenant.name: Tenant(
+            tenant.name,
+            tenant,
+            cluster=profile.cluster,
+            identity=profile.identity,
+            pools=pools,
+            cohort=queueing.cohort,
+            opts=on_cluster,
+        )
+        for tenant in tenants
+    }
+    return Platform(profile.name, {name: tenant.namespace for name, tenant in declared.items()})
+
+
+def _cluster(profile: Profile) -> kubernetes.Provider:
+    """The cluster to deploy to: the profile's context if it names one, else the kubeconfig's current one.
+
+    The stack is the cluster's identity to Pulumi, so that a renamed context or another address of the same
+    API server does not replace everything.
+    """
+    return kubernetes.Provider(
+        "cluster",
+        context=profile.cluster.context,
+        cluster_identifier=pulumi.get_stack(),
+        enable_server_side_apply=True,
+        kube_client_settings=kubernetes.KubeClientSettingsArgs(
+            qps=REQUESTS_PER_SECOND, burst=2 * REQUESTS_PER_SECOND
+        ),
+    )
