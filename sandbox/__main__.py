@@ -23,7 +23,7 @@ _DEPLOY_SECONDS = 60.0
 def main() -> int:
     """Run one command; the exit code is 0 when it did what it says, 1 with a message when not, 130 when interrupted."""
     arguments = _parser().parse_args()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         arguments.run(arguments, console)
     except (SandboxError, deploy.DeployError, ProfileError) as problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -47,6 +48,8 @@ class ControlPlane:
                 stale.unlink()
             self._kwokctl("start", "cluster")
         else:
+            if not self.real_node:
+                self._refuse_taken_port()
             _SETTINGS.write_text(yaml.safe_dump(self._settings()))
             self._kwokctl("create", "cluster", f"--config={_SETTINGS}")
         self._write_kubeconfig()
@@ -61,6 +64,14 @@ class ControlPlane:
     def authority(self) -> Path:
         """The certificate of the cluster's authority."""
         return _CLUSTER / "pki" / "ca.crt"
+
+    def _refuse_taken_port(self) -> None:
+        with socket.socket() as probe:
+            if probe.connect_ex((str(self.address), self.port)) == 0:
+                raise SandboxError(
+                    f"port {self.port} of this machine is taken: give the profile another cluster.api_server.port, "
+                    "or stop what listens there"
+                )
 
     def _kwokctl(self, *words: str) -> None:
         run(*self.enter(BIN / "kwokctl", f"--name={NAME}", *words), env=_env(), timeout=180)
@@ -92,6 +103,7 @@ class ControlPlane:
                 "kubeAuthorization": True,
                 "kubeAdmission": True,
                 "kubeApiserverPort": self.port,
+                "bindAddress": "0.0.0.0" if self.real_node else str(self.address),
                 "kubeApiserverCertSANs": [
                     str(self.address),
                     str(self.service_cidr[1]),

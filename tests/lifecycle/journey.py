@@ -72,7 +72,7 @@ class Journey:
 
     def kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run kubectl on the tests' cluster, whatever comes of it."""
-        command = [BIN / "kubectl", f"--kubeconfig={KUBECONFIG}", *words]
+        command = [str(BIN / "kubectl"), f"--kubeconfig={KUBECONFIG}", *words]
         return subprocess.run(command, check=False, capture_output=True, text=True)
 
     def objects(self) -> frozenset[str]:
