@@ -57,6 +57,11 @@ class _Loader:
     directory: Path
     problems: list[Problem] = field(default_factory=list)
     tree: Tree = field(default_factory=lambda: Mapping({}, Origin(Path(), 1)))
+    damaged: set[Key] = field(default_factory=set)
+    """Keys of which the file says something else than what is judged."""
+
+    partial: bool = False
+    """Whether some file that the profile extends could not be read, so that nobody knows what it lacks."""
 
     def load(self, name: str) -> Profile:
         merged = self.with_bases(name)
@@ -83,7 +88,7 @@ class _Loader:
         where = tenants.origin if tenants else merged.origin
         self.tree = Mapping({**shared.entries, TENANTS: Mapping(records, where)}, merged.origin)
 
-        whole_profile = check(source.plain(shared), Profile, shared)
+        whole_profile = check(source.plain(shared), Profile, shared, partial=self.partial)
         for tenant, checked in checks.items():
             whole_profile.sound &= checked.sound
             whole_profile.problems += checked.problems
@@ -93,7 +98,7 @@ class _Loader:
         profile = build(whole_profile, Profile, self.tree, lambda data: _filled(name, data))
         self.problems += whole_profile.problems
         if profile is not None:
-            self.judge(profile, whole_profile.damaged)
+            self.judge(profile, whole_profile.damaged | self.damaged)
         if self.problems or profile is None:
             raise ProfileError(name, self.in_order())
         return profile
@@ -110,13 +115,18 @@ class _Loader:
             file = self.directory / f"{seen[-1]}.yaml"
             if not re.fullmatch(DNS_LABEL_PATTERN, seen[-1]) or not file.is_file():
                 self.no_such_profile(seen[-1], asked, MISSING if len(seen) == 1 else seen[-1])
+                self.partial = True
                 break
             layer, found = source.read(file)
             self.problems += found
+            if layer is None:
+                self.partial = True
+                break
             layers.append(layer)
             parent = layer.entries.get("extends")
             if parent is None:
                 break
+            self.partial = True
             if not isinstance(parent, Leaf) or not isinstance(parent.value, str):
                 self.problem(
                     parent,
@@ -138,6 +148,7 @@ class _Loader:
                 break
             seen.append(parent.value)
             asked = parent
+            self.partial = False
         if not layers:
             return None
         merged: Tree = layers[-1]
@@ -192,25 +203,29 @@ class _Loader:
                     f"did you mean {meant}? or {remedy}" if meant else remedy,
                 )
                 continue
-            yield name, self.tenant_of(name, mine[0], differences)
+            record = self.tenant_of(name, mine[0], differences)
+            if record is not None:
+                yield name, record
 
-    def tenant_of(self, name: str, file: Path, differences: Tree) -> Tree:
+    def tenant_of(self, name: str, file: Path, differences: Tree) -> Tree | None:
+        """The tenant's own record with the differences; None when one of them cannot be used at all."""
         key: Key = (TENANTS, name)
         own, found = source.read(file, key)
         self.problems += found
-        if isinstance(differences, Mapping) and differences.entries:
-            alone = check(source.plain(own), Tenant, own, key)
-            self.problems += alone.problems
-            return source.pruned(source.merge(own, differences))
+        if own is None:
+            return None
         if not isinstance(differences, Mapping):
-            self.problem(
-                differences,
-                key,
-                source.plain(differences),
-                "must be a mapping of this environment's differences",
-                "write {} for none; null only takes an inherited tenant away",
-            )
-        return own
+            value = source.plain(differences)
+            message = "must be a mapping of this environment's differences"
+            remedy = "write {} for none; null only takes an inherited tenant away"
+            self.problem(differences, key, value, message, remedy)
+            return None
+        if not differences.entries:
+            return own
+        alone = check(source.plain(own), Tenant, own, key)
+        self.problems += alone.problems
+        self.damaged |= {key + damaged for damaged in alone.damaged}
+        return source.pruned(source.merge(own, differences))
 
     def checked_tenant(self, name: str, record: Tree) -> Checked:
         data = source.plain(record)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import combinations
-from typing import Final
+from typing import Final, TypeVar
 
 from modules.foundation.gpu_pools import placement
 from modules.foundation.gpu_pools.config import NodePool, Site
@@ -35,6 +35,7 @@ class Finding:
 
 
 Rule = Callable[[Profile], Iterator[Finding]]
+Number = TypeVar("Number", int, Decimal)
 
 NODE_MASK: Final = 24
 """Size of the range that each node gets for its pods: the controller manager's default `--node-cidr-mask-size-ipv4`
@@ -330,7 +331,7 @@ def gpu_quotas_fit_their_pool(profile: Profile) -> Iterator[Finding]:
         for name in _over(quotas, capacity):
             yield Finding(
                 (TENANTS, name, "quota", "gpus", pool_name),
-                f"promises more than pool {pool_name} has: {_sum(quotas)}, of {capacity} {unit}",
+                f"promises more than pool {pool_name} has: {_sum(quotas, str)}, of {capacity} {unit}",
                 "lower a quota, or add nodes to the pool",
                 ((POOLS, pool_name), *((TENANTS, each, "quota", "gpus") for each in quotas)),
             )
@@ -345,7 +346,7 @@ def cpu_quotas_fit_the_pools(profile: Profile) -> Iterator[Finding]:
     for name in _over(quotas, free) if pools else ():
         yield Finding(
             (TENANTS, name, "quota", "cpu"),
-            f"promises more than the pools without GPUs have: {_sum(quotas)}, of {quantities.cpu(free)} cores "
+            f"promises more than the pools without GPUs have: {_sum(quotas, quantities.cpu)}, of {quantities.cpu(free)} cores "
             f"({quantities.cpu(capacity)}, less {profile.queueing.reserved.cpu} reserved)",
             "lower a quota, or add nodes",
             ((POOLS,), ("queueing", "reserved"), *((TENANTS, each, "quota", "cpu") for each in quotas)),
@@ -358,12 +359,10 @@ def memory_quotas_fit_the_pools(profile: Profile) -> Iterator[Finding]:
     capacity = sum(placement.memory_capacity(pool) for pool in pools)
     free = max(0, capacity - quantities.bytes_of(profile.queueing.reserved.memory))
     quotas = {name: quantities.bytes_of(tenant.quota.memory) for name, tenant in profile.tenants.items()}
-    shown = {name: quantities.memory(size) for name, size in quotas.items()}
     for name in _over(quotas, free) if pools else ():
-        listed = " + ".join(f"{each} {size}" for each, size in shown.items())
         yield Finding(
             (TENANTS, name, "quota", "memory"),
-            f"promises more than the pools without GPUs have: {listed}, of {quantities.memory(free)} "
+            f"promises more than the pools without GPUs have: {_sum(quotas, quantities.memory)}, of {quantities.memory(free)} "
             f"({quantities.memory(capacity)}, less {profile.queueing.reserved.memory} reserved)",
             "lower a quota, or add nodes",
             ((POOLS,), ("queueing", "reserved"), *((TENANTS, each, "quota", "memory") for each in quotas)),
@@ -598,8 +597,8 @@ def _reaches(tenant: Tenant, pool: NodePool) -> bool:
     return bool(shares.reachable(tenant, [pool]))
 
 
-def _over(parts: Mapping[str, int | Decimal], capacity: int | Decimal) -> Iterator[str]:
-    """The one whose share, in the order in which they stand, is the first to exceed the capacity."""
+def _over(parts: Mapping[str, Number], capacity: Number) -> Iterator[str]:
+    """The one whose part, in the order in which they stand, is the first to exceed the capacity."""
     total: int | Decimal = 0
     for name, part in parts.items():
         total += part
@@ -608,8 +607,9 @@ def _over(parts: Mapping[str, int | Decimal], capacity: int | Decimal) -> Iterat
             return
 
 
-def _sum(parts: Mapping[str, int | Decimal]) -> str:
-    return " + ".join(f"{name} {part}" for name, part in parts.items()) + f" = {sum(parts.values())}"
+def _sum(parts: Mapping[str, Number], spelled: Callable[[Number], str]) -> str:
+    total = sum(parts.values(), start=type(next(iter(parts.values())))(0))
+    return " + ".join(f"{name} {spelled(part)}" for name, part in parts.items()) + f" = {spelled(total)}"
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -13,6 +13,7 @@ Merging, from the base to the profile:
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -75,6 +76,10 @@ class _TooMuchError(Exception):
     """The file expands to more than a profile can be."""
 
 
+class _NoValueError(Exception):
+    """A value that JSON does not know; the problem is noted, and the key passed over."""
+
+
 class _Reader:
     def __init__(self, file: Path, prefix: Key) -> None:
         self.file = file
@@ -95,9 +100,10 @@ class _Reader:
         if isinstance(node, yaml.MappingNode) and tag == _TAG + "map":
             return self.mapping(node, key, origin)
         if isinstance(node, yaml.SequenceNode) and tag == _TAG + "seq":
-            items = (
-                self.tree(item, (*key, number), self.origin(item)) for number, item in enumerate(node.value)
-            )
+            items = []
+            for number, item in enumerate(node.value):
+                with contextlib.suppress(_NoValueError):
+                    items.append(self.tree(item, (*key, number), self.origin(item)))
             return Sequence(tuple(items), origin)
         return Leaf(self.scalar(node, key, tag), origin)
 
@@ -129,7 +135,10 @@ class _Reader:
                 )
                 continue
             name = str(name_node.value)
-            value = self.tree(value_node, (*key, name), self.origin(name_node))
+            try:
+                value = self.tree(value_node, (*key, name), self.origin(name_node))
+            except _NoValueError:
+                continue
             if name in entries:
                 first = entries[name].origin.line
                 self.problem(
@@ -162,20 +171,19 @@ class _Reader:
             "is no value that a profile can hold",
             "write text, a number, true, false, a list or a mapping",
         )
-        return None
+        raise _NoValueError
 
 
-def read(file: Path, prefix: Key = ()) -> tuple[Mapping, list[Problem]]:
+def read(file: Path, prefix: Key = ()) -> tuple[Mapping | None, list[Problem]]:
     """The file as a tree, and what is wrong with it as YAML.
 
-    `prefix` is where in the profile the file's content will stand. A file that cannot be read at all gives an empty tree and one problem. Raises
+    `prefix` is where in the profile the file's content will stand. A file that cannot be read at all gives no tree and one problem. Raises
     nothing.
     """
-    empty = Mapping({}, Origin(file, 1))
     reader = _Reader(file, prefix)
 
-    def refuse(message: str, remedy: str, line: int = 1) -> tuple[Mapping, list[Problem]]:
-        return empty, [*reader.problems, Problem(file, line, dotted(prefix), MISSING, message, remedy)]
+    def refuse(message: str, remedy: str, line: int = 1) -> tuple[None, list[Problem]]:
+        return None, [*reader.problems, Problem(file, line, dotted(prefix), MISSING, message, remedy)]
 
     try:
         text = file.read_text(encoding="utf-8")
@@ -189,7 +197,7 @@ def read(file: Path, prefix: Key = ()) -> tuple[Mapping, list[Problem]]:
     try:
         documents = list(yaml.compose_all(text, Loader=_Loader))
         if not documents or (isinstance(documents[0], yaml.ScalarNode) and documents[0].tag == _TAG + "null"):
-            return empty, []
+            return Mapping({}, Origin(file, 1)), []
         if len(documents) > 1:
             return refuse(
                 "holds more than one YAML document",
@@ -206,6 +214,8 @@ def read(file: Path, prefix: Key = ()) -> tuple[Mapping, list[Problem]]:
     except yaml.YAMLError as error:
         reason = str(getattr(error, "reason", None) or "unreadable text")
         return refuse(f"is not YAML: {reason}", "remove what is no text from the file")
+    except _NoValueError:
+        return None, reader.problems
     except (_TooMuchError, RecursionError):
         return refuse(
             "is too large or too deep, or an alias holds itself", "write it out without nested aliases"

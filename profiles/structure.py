@@ -66,11 +66,14 @@ def _validator(model: type[BaseModel]) -> Draft202012Validator:
     return Draft202012Validator(whole(model))
 
 
-def check(data: dict[str, Any], model: type[BaseModel], tree: Tree, prefix: Key = ()) -> Checked:
+def check(
+    data: dict[str, Any], model: type[BaseModel], tree: Tree, prefix: Key = (), *, partial: bool = False
+) -> Checked:
     """Judge a record, `data`, by the schema of the model.
 
     `tree` is the record as it was read, for the lines; `prefix` is where in the profile it stands. `data` is changed: a value that is wrong gives
-    way to a stand-in, so that rules can still judge the others. Keys that the loader fills must not be in it.
+    way to a stand-in, so that rules can still judge the others. Keys that the loader fills must not be in it. A `partial`
+    record is one of which some of what it was to inherit cannot be read: what it lacks itself is no problem of its own.
     """
     checked = Checked(data)
     validator = _validator(model)
@@ -79,7 +82,10 @@ def check(data: dict[str, Any], model: type[BaseModel], tree: Tree, prefix: Key 
         if not faults:
             return checked
         if round_ == 0:
-            checked.problems += _problems(_without_echoes(faults), tree, prefix)
+            told = [
+                fault for fault in faults if not (partial and fault.value is MISSING and len(fault.key) == 1)
+            ]
+            checked.problems += _problems(_without_echoes(told), tree, prefix)
         for fault in faults:
             _mend(checked, fault, whole(model))
     checked.sound = False
@@ -134,7 +140,7 @@ def _faults(error: ValidationError, root: Schema) -> Iterator[_Fault]:
         known = schema.get("properties", {})
         for name in value:
             if name not in known:
-                message, remedy = _about_unknown(str(name), key, schema, root)
+                message, remedy = _about_unknown(str(name), schema, root)
                 yield _Fault((*key, name), value[name], message, remedy, unknown=True)
     else:
         message, remedy = _about_value(value, kind, limit, schema, key)
@@ -235,6 +241,8 @@ def _about_value(value: object, kind: str, limit: Any, schema: Schema, key: Key)
 
 def _about_text(text: str, schema: Schema) -> tuple[str, str]:
     form = schema.get("format")
+    if not text:
+        return "must not be empty", "write something, or leave the key out"
     if form == "dns-label":
         return (
             "must be lower-case letters, digits and hyphens, a letter first and no hyphen last",
@@ -255,7 +263,7 @@ def _about_text(text: str, schema: Schema) -> tuple[str, str]:
 
 
 def _suggestion(text: str, forbidden: str, example: str) -> str:
-    candidate = re.sub(forbidden, "-", text.lower()).strip("-_.0123456789")[:32].strip("-")
+    candidate = re.sub(forbidden, "-", text.lower()).lstrip("-_.0123456789")[:32].rstrip("-_.")
     return f"write {candidate or example}"
 
 
@@ -269,18 +277,18 @@ def about_name(name: str, schema: Schema) -> tuple[str, str]:
     return f"is no name: it {message}", remedy
 
 
-def _about_unknown(name: str, key: Key, schema: Schema, root: Schema) -> tuple[str, str]:
+def _about_unknown(name: str, schema: Schema, root: Schema) -> tuple[str, str]:
     """What to do about a key that nobody knows: a close one, the same one elsewhere, or the list of all."""
     known = schema.get("properties", {})
     listed = f"known here: {', '.join(known)}"
     if name == "name":
         return "is not a known key", "leave it out: the name of the record, or of the file, is the name"
+    for section, described in known.items():
+        if name in resolve(described, root).get("properties", {}):
+            return "is not a known key here", f"did you mean {section}.{name}? ({listed})"
     meant = nearest(name, known)
     if meant:
         return "is not a known key", f"did you mean {meant}? ({listed})"
-    for section, described in known.items():
-        if name in resolve(described, root).get("properties", {}):
-            return "is not a known key here", f"did you mean {dotted((*key, section, name))}? ({listed})"
     return "is not a known key", listed
 
 
@@ -297,7 +305,7 @@ def _example(name: str, schema: Schema) -> str:
 
 
 def _without_echoes(faults: list[_Fault]) -> list[_Fault]:
-    """The faults without the missing keys that an unknown one beside them was meant to be."""
+    """One fault per key, without the missing keys that an unknown one beside them was meant to be."""
     meant: set[Key] = set()
     for fault in faults:
         if fault.unknown and (match := re.match(r"did you mean ([^?]+)\?", fault.remedy)):
