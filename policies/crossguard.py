@@ -50,7 +50,9 @@ def _about(rule: Rule) -> dict[str, Any]:
         "display_name": rule.title,
         "description": f"{rule.title}. {rule.fix}",
         "enforcement_level": _LEVELS[rule.severity],
-        "framework": PolicyComplianceFramework(specification="; ".join(rule.references)) if rule.references else None,
+        "framework": PolicyComplianceFramework(specification="; ".join(rule.references))
+        if rule.references
+        else None,
         "tags": [rule.family.value],
         "remediation_steps": rule.fix,
     }

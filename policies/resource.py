@@ -105,7 +105,9 @@ class Pod:
     def containers(self) -> tuple[Container, ...]:
         """Init, ordinary and ephemeral containers, in this order."""
         return tuple(
-            Container(f"{self.where}{title} {body.get('name') or number}", title.startswith("ephemeral"), body)
+            Container(
+                f"{self.where}{title} {body.get('name') or number}", title.startswith("ephemeral"), body
+            )
             for title, key in (
                 ("init container", "initContainers"),
                 ("container", "containers"),
@@ -215,4 +217,6 @@ def kubernetes_resources(urn: str, type_token: str, name: str, props: Record) ->
     if not rest.endswith("List") or "items" not in props:
         return (Resource(urn, type_token, name, props),)
     kind = type_token.removesuffix("List")
-    return tuple(Resource(urn, kind, f"{name}[{number}]", body) for number, body in enumerate(records(props["items"])))
+    return tuple(
+        Resource(urn, kind, f"{name}[{number}]", body) for number, body in enumerate(records(props["items"]))
+    )

@@ -159,10 +159,14 @@ def unused(
 ) -> tuple[Exemption, ...]:
     """The exemptions without which nothing more would be reported."""
     found = tuple(_faults(rules, resources, steps))
-    return tuple(each for each in exemptions if not any(each.covers(fault.rule, fault.resource) for fault in found))
+    return tuple(
+        each for each in exemptions if not any(each.covers(fault.rule, fault.resource) for fault in found)
+    )
 
 
-def _faults(rules: Iterable[Rule], resources: Sequence[Resource], steps: Sequence[Step]) -> Iterator[Violation]:
+def _faults(
+    rules: Iterable[Rule], resources: Sequence[Resource], steps: Sequence[Step]
+) -> Iterator[Violation]:
     for rule in rules:
         if isinstance(rule, ResourceRule):
             for resource in resources:

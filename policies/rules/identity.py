@@ -85,7 +85,10 @@ RULES: Final = (
         fix="Bind a role that holds what is needed to the group or service account that needs it.",
         severity=Severity.ERROR,
         family=Family.IDENTITY,
-        references=(f"{_CIS}: 5.1 RBAC and Service Accounts (cluster-admin role, system:masters group)", _NSA),
+        references=(
+            f"{_CIS}: 5.1 RBAC and Service Accounts (cluster-admin role, system:masters group)",
+            _NSA,
+        ),
         check=_bindings,
     ),
 )

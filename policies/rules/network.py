@@ -67,7 +67,9 @@ def _everywhere(peer: Record) -> str | None:
     if selector is not None and not _narrows(selector, unknown=False):
         return "selects every namespace"
     cidr = at(peer, "ipBlock", "cidr")
-    if cidr == UNKNOWN or (cidr is not None and str(cidr).endswith("/0") and not items(at(peer, "ipBlock", "except"))):
+    if cidr == UNKNOWN or (
+        cidr is not None and str(cidr).endswith("/0") and not items(at(peer, "ipBlock", "except"))
+    ):
         return f"is every address ({cidr})"
     return None
 

@@ -60,8 +60,12 @@ def _quota(resources: Sequence[Resource]) -> Iterator[Fault]:
     for home in resources:
         if home.kind != NAMESPACE or home.tenant is None:
             continue
-        own = [each for each in resources if each.kind == RESOURCE_QUOTA and each.namespace == home.object_name]
-        hard = {str(key) for quota in own if _bounds_all(quota) for key in record(at(quota.props, "spec", "hard"))}
+        own = [
+            each for each in resources if each.kind == RESOURCE_QUOTA and each.namespace == home.object_name
+        ]
+        hard = {
+            str(key) for quota in own if _bounds_all(quota) for key in record(at(quota.props, "spec", "hard"))
+        }
         if not own:
             yield Fault(home, "has no ResourceQuota")
             continue

@@ -46,7 +46,9 @@ _SYSCTLS: Final = frozenset(
         "net.ipv4.tcp_wmem",
     }
 )
-_SELINUX_TYPES: Final = frozenset({"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"})
+_SELINUX_TYPES: Final = frozenset(
+    {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+)
 _PROFILES: Final = frozenset({"RuntimeDefault", "Localhost"})
 _APPARMOR_ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io/"
 
@@ -99,8 +101,12 @@ def _number(value: Any) -> str:
 
 def _handlers(container: Container) -> Iterator[str]:
     """Probes and hooks that name a host make the kubelet, outside every network policy, call it."""
-    places = [(probe, container.body.get(probe)) for probe in ("livenessProbe", "readinessProbe", "startupProbe")]
-    places += [(f"lifecycle.{hook}", at(container.body, "lifecycle", hook)) for hook in ("postStart", "preStop")]
+    places = [
+        (probe, container.body.get(probe)) for probe in ("livenessProbe", "readinessProbe", "startupProbe")
+    ]
+    places += [
+        (f"lifecycle.{hook}", at(container.body, "lifecycle", hook)) for hook in ("postStart", "preStop")
+    ]
     for place, handler in places:
         for action in ("httpGet", "tcpSocket"):
             if at(handler, action, "host"):

@@ -59,7 +59,9 @@ def compliant() -> Stack:
         "policyTypes": ["Egress"],
         "egress": [
             {
-                "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+                "to": [
+                    {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+                ],
                 "ports": [{"port": 53, "protocol": "UDP"}],
             }
         ],

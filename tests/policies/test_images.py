@@ -31,7 +31,10 @@ CASES = (
         _image("registry.example:5000/app"),
     ),
     refused(
-        "LH-I-001", "latest", _WEB + "container app names the image app:latest by the tag latest", _image("app:latest")
+        "LH-I-001",
+        "latest",
+        _WEB + "container app names the image app:latest by the tag latest",
+        _image("app:latest"),
     ),
     refused(
         "LH-I-001",
@@ -46,7 +49,10 @@ CASES = (
         _image(UNKNOWN),
     ),
     refused(
-        "LH-I-001", "image volume", _WEB + "volume model names the image model without a tag", _volume("model")
+        "LH-I-001",
+        "image volume",
+        _WEB + "volume model names the image model without a tag",
+        _volume("model"),
     ),
     allowed("a digest without a tag", _image("registry.example:5000/app" + _DIGEST)),
     allowed("a digest beside latest", _image("app:latest" + _DIGEST)),

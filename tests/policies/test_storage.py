@@ -13,7 +13,11 @@ def _object(kind: str) -> dict[str, object]:
     group, _, name = kind.partition("/")
     api = "v1" if group == "core" else f"{group}/v1"
     labels = {"longhouse.dev/tenant": "atlas", "longhouse.dev/owner": "atlas-team"}
-    return {"apiVersion": api, "kind": name, "metadata": {"name": "it", "namespace": "tenant-atlas", "labels": labels}}
+    return {
+        "apiVersion": api,
+        "kind": name,
+        "metadata": {"name": "it", "namespace": "tenant-atlas", "labels": labels},
+    }
 
 
 @pytest.mark.parametrize("kind", sorted(STATEFUL))
@@ -37,6 +41,8 @@ def test_what_pulumi_only_forgets_is_not_lost() -> None:
     assert found(compliant(), [Step(Op.DELETE, old, None, retained=True)]) == []
 
 
-@pytest.mark.parametrize("kind", ["apps/Deployment", "core/Secret", "kueue.x-k8s.io/ClusterQueue", "minio.min.io/Policy"])
+@pytest.mark.parametrize(
+    "kind", ["apps/Deployment", "core/Secret", "kueue.x-k8s.io/ClusterQueue", "minio.min.io/Policy"]
+)
 def test_what_holds_no_data_may_be_deleted(kind: str) -> None:
     assert found(compliant(), [Step(Op.DELETE, resource(_object(kind)), None)]) == []

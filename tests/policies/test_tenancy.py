@@ -13,7 +13,11 @@ _ENFORCE = "metadata/labels/pod-security.kubernetes.io~enforce"
 _HOME = "Namespace tenant-atlas: "
 _HARD = "spec/hard/"
 _UNBOUND = _HOME + "no ResourceQuota of all its pods bounds "
-_PLATFORM = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shared", "labels": {"longhouse.dev/tenant": "atlas"}}}
+_PLATFORM = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": "shared", "labels": {"longhouse.dev/tenant": "atlas"}},
+}
 
 CASES = (
     refused("LH-T-001", "namespace without tenant", _HOME + "has no label longhouse.dev/tenant", Edit("namespace", _TENANT)),
@@ -71,7 +75,11 @@ def test_a_tenant_is_labelled_and_bounded(case: Case) -> None:
     "edit",
     [
         Edit("quota", "spec/scopes", ["BestEffort"]),
-        Edit("quota", "spec/scopeSelector", {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "Exists"}]}),
+        Edit(
+            "quota",
+            "spec/scopeSelector",
+            {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "Exists"}]},
+        ),
         Edit("quota", "spec/hard", UNKNOWN),
     ],
     ids=["scopes", "scope selector", "bounds not known yet"],
@@ -87,4 +95,6 @@ def test_a_gpu_that_only_another_tenants_quota_names_is_unbounded() -> None:
     other["metadata"]["labels"]["longhouse.dev/tenant"] = "borealis"
     other["spec"]["hard"]["requests.nvidia.com/mig-2g.20gb"] = "4"
 
-    assert found(edited([Edit("other", "", other)])) == [("LH-T-003", _UNBOUND + "requests.nvidia.com/mig-2g.20gb")]
+    assert found(edited([Edit("other", "", other)])) == [
+        ("LH-T-003", _UNBOUND + "requests.nvidia.com/mig-2g.20gb")
+    ]

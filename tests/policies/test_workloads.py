@@ -271,12 +271,19 @@ def test_every_workload_kind_is_looked_into(api: str, kind: str) -> None:
 
     text = f"{kind} it: container app is privileged"
     path = {"Pod": "spec", "CronJob": "spec/jobTemplate/spec/template/spec"}.get(kind, _POD)
-    stack = edited([Edit("it", "", manifest), Edit("it", f"{path}/containers/0/securityContext/privileged", True)])
+    stack = edited(
+        [Edit("it", "", manifest), Edit("it", f"{path}/containers/0/securityContext/privileged", True)]
+    )
     assert found(stack) == [("LH-W-003", text)]
 
 
 def test_a_pod_template_object_is_looked_into() -> None:
-    manifest = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "it"}, "template": {"spec": pod_spec()}}
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "PodTemplate",
+        "metadata": {"name": "it"},
+        "template": {"spec": pod_spec()},
+    }
     assert found({"it": manifest}) == []
     manifest["template"]["spec"]["hostPID"] = True  # type: ignore[index]
     assert found({"it": manifest}) == [("LH-W-002", "PodTemplate it: pod sets hostPID")]

@@ -1,0 +1,90 @@
+"""`python -m policies`: judge a stack's preview, list the rules, write their page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import nullcontext
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from policies.catalogue import RULES
+from policies.table import PAGE, page
+
+_LOG_WIDTH = 180
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Exits 0 when all is well, 1 when a rule is broken or a page is stale, 2 when there is no telling."""
+    parser = argparse.ArgumentParser(prog="python -m policies", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    preview = commands.add_parser("preview", help="judge what `pulumi up` would do to a stack")
+    preview.add_argument("--stack", required=True, help="the stack, as in Pulumi.<stack>.yaml")
+    preview.add_argument("--json", action="store_true", help="print one JSON document")
+    commands.add_parser("rules", help="list the rules")
+    table = commands.add_parser("table", help="the rules' page of documentation")
+    mode = table.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    mode.add_argument("--check", action="store_true", help="fail when it is stale")
+    given = parser.parse_args(arguments)
+    if given.command == "preview":
+        return _preview(given.stack, given.json)
+    return _rules() if given.command == "rules" else _table(given.write)
+
+
+def _preview(stack: str, as_json: bool) -> int:
+    from policies import report  # Pulumi takes a second to import; the other commands do without it.
+    from policies.preview import PreviewError, run
+
+    progress = Console(stderr=True)
+    waiting = progress.status(f"previewing {stack}") if progress.is_terminal else nullcontext()
+    try:
+        with waiting as status:
+            found = run(
+                stack, lambda seen: status.update(f"previewing {stack}: {seen} resources") if status else None
+            )
+    except PreviewError as error:
+        progress.print(Text(f"{stack}: {error}", "bold red"))
+        return 2
+    if as_json:
+        print(report.as_json(found))
+    else:
+        report.show(found, _console())
+    return found.plan.exit_code
+
+
+def _rules() -> int:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("rule", "severity", "family", "what holds"):
+        table.add_column(name, no_wrap=name != "what holds")
+    for rule in RULES:
+        table.add_row(rule.id, rule.severity.value, rule.family.value, rule.title)
+    _console().print(table)
+    return 0
+
+
+def _console() -> Console:
+    """As wide as the terminal; in a log, wide enough that nothing has to be broken."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
+
+
+def _table(write: bool) -> int:
+    if write:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(page())
+        print(f"wrote {PAGE.name}: {len(RULES)} rules")
+        return 0
+    if not PAGE.is_file() or PAGE.read_text() != page():
+        print(
+            f"{PAGE.name} does not say what the rules say: run `python -m policies table --write`",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"{PAGE.name} says what the rules say: {len(RULES)} rules")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

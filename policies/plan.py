@@ -1,0 +1,265 @@
+"""A preview as data: what the engine's events say would change, and what the rules say to that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any, Final
+
+from pulumi.automation.events import (
+    EngineEvent,
+    OpType,
+    PolicyEvent,
+    StepEventMetadata,
+    StepEventStateMetadata,
+)
+from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_VALUE
+from pulumi_policy.proxy import (
+    UNKNOWN_ARRAY_VALUE,
+    UNKNOWN_BOOLEAN_VALUE,
+    UNKNOWN_NUMBER_VALUE,
+    UNKNOWN_OBJECT_VALUE,
+)
+
+from policies.catalogue import RULES
+from policies.crossguard import PACK
+from policies.exemptions import EXEMPTIONS
+from policies.resource import UNKNOWN, Resource, kubernetes_resources
+from policies.rule import Exemption, Op, PlanRule, Rule, Severity, Step, unused, violations
+
+_UNKNOWN_VALUES: Final = frozenset(
+    {UNKNOWN_VALUE, UNKNOWN_ARRAY_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_NUMBER_VALUE, UNKNOWN_OBJECT_VALUE}
+)
+_OPS: Final[Mapping[OpType, Op]] = {
+    OpType.SAME: Op.SAME,
+    OpType.CREATE: Op.CREATE,
+    OpType.IMPORT: Op.CREATE,
+    OpType.UPDATE: Op.UPDATE,
+    OpType.DELETE: Op.DELETE,
+    OpType.REPLACE: Op.REPLACE,
+    OpType.CREATE_REPLACEMENT: Op.REPLACE,
+    OpType.DELETE_REPLACED: Op.REPLACE,
+    OpType.IMPORT_REPLACEMENT: Op.REPLACE,
+}
+"""What each of the engine's steps is to people. Those that only read, refresh or clean up the state are nothing to them."""
+
+_PREVIEW_FAILED: Final = "preview failed"
+"""What the engine says of a program that ran well but broke a policy."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule says, with what it takes to put it right."""
+
+    rule: str
+    severity: Severity
+    subject: str
+    """The object, by kind, namespace and name; empty when a rule of another pack does not say."""
+    message: str
+    title: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the plan does to one Kubernetes object."""
+
+    op: Op
+    urn: str
+    subject: str
+    component: str
+    """The component that declares it, such as `foundation:Tenant`; empty for none."""
+    tenant: str
+    """The tenant it belongs to; empty for none."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A finished preview."""
+
+    changes: tuple[Change, ...]
+    findings: tuple[Finding, ...]
+    errors: tuple[str, ...]
+    """Why the preview is not complete. One that is not decides nothing."""
+    unused: tuple[Exemption, ...]
+    """Exemptions of objects in this plan to which their rule has nothing to say any more."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether a violation stops the deployment."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the plan may be carried out, 1 when a rule forbids it, 2 when nobody knows."""
+        return 2 if self.errors else int(self.refused)
+
+    def count(self, op: Op) -> int:
+        """How many objects it happens to."""
+        return sum(change.op is op for change in self.changes)
+
+
+@dataclass
+class _Object:
+    """All that the engine does to one URN."""
+
+    ops: set[Op] = field(default_factory=set)
+    old: StepEventStateMetadata | None = None
+    new: StepEventStateMetadata | None = None
+
+    @property
+    def op(self) -> Op:
+        return max(self.ops, key=list(Op).index) if Op.REPLACE not in self.ops else Op.REPLACE
+
+
+class Events:
+    """Listens to a preview and makes a plan of what it hears."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, _Object] = {}
+        self._findings: list[Finding] = []
+        self._errors: list[str] = []
+        self._packs: set[str] = set()
+        self._finished = False
+
+    def __call__(self, event: EngineEvent) -> None:
+        """Take in one event."""
+        if event.resource_pre_event is not None:
+            self._step(event.resource_pre_event.metadata)
+        elif event.policy_event is not None:
+            self._findings.append(_finding(event.policy_event))
+        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
+            self._error(event.diagnostic_event.message, event.diagnostic_event.urn or "")
+        elif event.summary_event is not None:
+            self._finished = True
+            self._packs |= {name.partition("|")[0] for name in event.summary_event.policy_packs}
+
+    @property
+    def seen(self) -> int:
+        """How many resources the engine has come to so far."""
+        return len(self._objects)
+
+    def plan(
+        self,
+        failure: str | None = None,
+        rules: Sequence[Rule] = RULES,
+        exemptions: Sequence[Exemption] = EXEMPTIONS,
+    ) -> Plan:
+        """The plan. `failure` is what the command said when it failed: an error unless the events explain it."""
+        steps = [step for each in self._objects.values() for step in _steps(each)]
+        broken = violations([rule for rule in rules if isinstance(rule, PlanRule)], (), steps, exemptions)
+        findings = _unique(
+            [
+                *self._findings,
+                *(
+                    Finding(
+                        v.rule.id, v.rule.severity, v.resource.subject, v.message, v.rule.title, v.rule.fix
+                    )
+                    for v in broken
+                ),
+            ]
+        )
+        errors = list(self._errors)
+        explained = errors or any(finding.severity is Severity.ERROR for finding in self._findings)
+        if failure is not None and not explained:
+            errors.append(failure)
+        elif not errors and not self._finished:
+            errors.append("the preview ended without a summary")
+        elif not errors and PACK not in self._packs:
+            errors.append(f"the policy pack {PACK} did not run")
+        return Plan(
+            changes=tuple(_change(step) for step in steps),
+            findings=tuple(
+                sorted(findings, key=lambda finding: (finding.severity.value, finding.rule, finding.subject))
+            ),
+            errors=tuple(errors),
+            unused=_idle(exemptions, rules, steps),
+        )
+
+    def _step(self, metadata: StepEventMetadata) -> None:
+        if metadata.op not in _OPS:
+            return
+        found = self._objects.setdefault(metadata.urn, _Object())
+        found.ops.add(_OPS[metadata.op])
+        found.old = metadata.old or found.old
+        found.new = metadata.new or found.new
+
+    def _error(self, message: str, urn: str) -> None:
+        said = message.strip()
+        if said != _PREVIEW_FAILED:
+            where = f"{urn.rpartition('::')[2]}: " if urn else ""
+            self._errors.append(where + said)
+
+
+def _unique(findings: Sequence[Finding]) -> list[Finding]:
+    return list(dict.fromkeys(findings))
+
+
+def _finding(event: PolicyEvent) -> Finding:
+    """A violation as the engine reports it. The SDK drops the URN, so the pack begins its messages with the object."""
+    severity = Severity.ERROR if event.enforcement_level == "mandatory" else Severity.WARNING
+    known = {rule.id: rule for rule in RULES}
+    _description, _, text = event.message.strip().partition("\n")
+    if event.policy_pack_name != PACK or event.policy_name not in known or not text:
+        return Finding(event.policy_name, severity, "", event.message.strip(), event.policy_pack_name, "")
+    rule = known[event.policy_name]
+    subject, _, message = text.partition(": ")
+    return Finding(rule.id, severity, subject, message, rule.title, rule.fix)
+
+
+def _steps(found: _Object) -> list[Step]:
+    old, new = _resources(found.old), _resources(found.new if found.op is not Op.DELETE else None)
+    retained = bool(found.old and found.old.retain_on_delete)
+    return [Step(found.op, before, after, retained) for before, after in zip_longest(old, new)]
+
+
+def _resources(state: StepEventStateMetadata | None) -> tuple[Resource, ...]:
+    if state is None:
+        return ()
+    return kubernetes_resources(
+        state.urn, state.type, state.urn.rpartition("::")[2], _plain(state.inputs or {})
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return UNKNOWN if isinstance(value, str) and value in _UNKNOWN_VALUES else value
+
+
+def _change(step: Step) -> Change:
+    resource = step.resource
+    return Change(
+        step.op, resource.urn, resource.subject, _component(resource.urn), resource.owning_tenant or ""
+    )
+
+
+def _component(urn: str) -> str:
+    """The innermost of the platform's components around a resource, by the types that its URN lists from the outside in."""
+    types = urn.split("::")[2].split("$")[:-1]
+    ours = [each.partition(":")[2] for each in types if each.startswith("longhouse:")]
+    return ours[-1] if ours else ""
+
+
+def _idle(
+    exemptions: Sequence[Exemption], rules: Sequence[Rule], steps: Sequence[Step]
+) -> tuple[Exemption, ...]:
+    resources = [step.new for step in steps if step.new is not None]
+    concerned = [
+        each
+        for each in exemptions
+        if any(each.covers(rule, resource) for rule in rules for resource in resources)
+    ]
+    return unused(concerned, rules, resources, steps) if concerned else ()
+
+
+def totals(changes: Sequence[Change]) -> dict[tuple[str, str], Counter[Op]]:
+    """How many objects each operation touches, by component and tenant, in order of both."""
+    found: dict[tuple[str, str], Counter[Op]] = {}
+    for change in sorted(changes, key=lambda each: (each.component, each.tenant)):
+        found.setdefault((change.component, change.tenant), Counter())[change.op] += 1
+    return found

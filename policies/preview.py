@@ -1,0 +1,181 @@
+"""Runs `pulumi preview` with the pack: against the state that is configured, or, where there is none, against a throw-away one.
+
+The throw-away preview needs no credentials and no cluster, so that anybody's pull request can have it. Its own folder holds the state, the
+stack's config with every secret replaced by a random one, and a kubeconfig that names no cluster, so that the one lying about is never
+used. The provider then renders instead of deploying (its `renderYamlToDirectory`): the only way in which it expands Helm charts without
+an API server; a preview writes nothing there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pulumi import automation
+from pulumi.automation.events import EngineEvent
+
+from policies.plan import Events, Plan
+
+CHECKOUT: Final = Path(__file__).parent.parent
+_PACK: Final = CHECKOUT / "policies" / "pack"
+_PROJECT: Final = "longhouse"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A plan, and what it was made against."""
+
+    stack: str
+    plan: Plan
+    throw_away: str | None
+    """Why it was made against no state, so that everything reads as new; None when the stack's own state was used."""
+
+
+class PreviewError(Exception):
+    """No preview could be started; the message says why and what to do."""
+
+
+class _Unselected(automation.LocalWorkspace):
+    """A workspace in which the stack that the user works on stays selected: every command names its stack anyway."""
+
+    def select_stack(self, stack_name: str) -> None:
+        """Leave the selection alone."""
+
+
+def run(
+    stack: str,
+    tell: Callable[[int], None],
+    project: Path = CHECKOUT,
+    environment: Mapping[str, str] = os.environ,
+) -> Preview:
+    """Preview a stack of the project, which is this checkout's. `tell` hears how many resources the engine has come to.
+
+    Raises `PreviewError` when there is no Pulumi, or a configured backend does not answer: a preview against nothing would then miss
+    every deletion.
+    """
+    if shutil.which("pulumi", path=environment.get("PATH")) is None:
+        raise PreviewError(
+            "pulumi is not on PATH: `python -m sandbox pulumi` builds it, "
+            'and `eval "$(python -m sandbox env)"` puts it there'
+        )
+    why = _no_state(stack, project, environment)
+    if why is None:
+        return Preview(stack, _plan(_Unselected(work_dir=str(project)), stack, tell), None)
+    with _throw_away(stack, project) as workspace:
+        workspace.create_stack(stack)
+        return Preview(stack, _plan(workspace, stack, tell), why)
+
+
+def _plan(workspace: automation.LocalWorkspace, stack: str, tell: Callable[[int], None]) -> Plan:
+    events = Events()
+
+    def hear(event: EngineEvent) -> None:
+        events(event)
+        tell(events.seen)
+
+    failure: str | None = None
+    try:
+        automation.Stack.select(stack, workspace).preview(
+            policy_packs=[str(_PACK)], on_event=hear, color="never"
+        )
+    except automation.CommandError as error:
+        failure = _short(str(error))
+    except RuntimeError as error:  # The SDK's own, when the engine ends without a summary.
+        failure = str(error)
+    return events.plan(failure)
+
+
+def _short(said: str) -> str:
+    """What a failed command gives as its errors, or else all that it said."""
+    return "\n".join(dict.fromkeys(re.findall(r"error: (.+)", said))) or said.strip()
+
+
+def _no_state(stack: str, project: Path, environment: Mapping[str, str]) -> str | None:
+    """Why there is no state to preview against; None when there is."""
+    if not backend_configured(project, environment):
+        return "no backend is configured"
+    try:
+        known = _Unselected(work_dir=str(project)).list_stacks()
+    except automation.CommandError as error:
+        raise PreviewError(f"the configured backend gives no list of stacks\n{_short(str(error))}") from error
+    if stack in {each.name.rpartition("/")[2] for each in known}:
+        return None
+    return f"the configured backend has no stack {stack}"
+
+
+def backend_configured(project: Path, environment: Mapping[str, str]) -> bool:
+    """Whether Pulumi knows where state is kept: by the environment, the project or a login."""
+    if environment.get("PULUMI_BACKEND_URL") or environment.get("PULUMI_ACCESS_TOKEN"):
+        return True
+    if (_read(project / "Pulumi.yaml").get("backend") or {}).get("url"):
+        return True
+    home = Path(environment.get("PULUMI_HOME") or Path(environment.get("HOME", "~")).expanduser() / ".pulumi")
+    credentials = home / "credentials.json"
+    return credentials.is_file() and bool(json.loads(credentials.read_text()).get("current"))
+
+
+@contextmanager
+def _throw_away(stack: str, project: Path) -> Iterator[automation.LocalWorkspace]:
+    with tempfile.TemporaryDirectory(prefix="longhouse-preview-") as name:
+        folder = Path(name)
+        write_project(project, folder, stack)
+        environment = {
+            "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(),
+            "KUBECONFIG": str(folder / "kubeconfig"),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+        }
+        yield _Unselected(work_dir=str(folder), env_vars=environment)
+
+
+def write_project(source: Path, folder: Path, stack: str) -> None:
+    """Fill the folder with a project that runs the source's program: nothing is written beside the program itself."""
+    (folder / "state").mkdir()
+    (folder / "kubeconfig").write_text(json.dumps({"apiVersion": "v1", "kind": "Config"}))
+    project = _read(source / "Pulumi.yaml")
+    settings = source / str(project.pop("stackConfigDir", "."))
+    project.pop("backend", None)
+    project["main"] = str(source / str(project.get("main", ".")))
+    runtime = project.get("runtime")
+    if isinstance(runtime, dict) and "virtualenv" in runtime.get("options", {}):
+        runtime["options"]["virtualenv"] = str(source / runtime["options"]["virtualenv"])
+    config = stack_config(_read(settings / f"Pulumi.{stack}.yaml"), stack)
+    config["kubernetes:renderYamlToDirectory"] = str(folder / "rendered")
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+    (folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": config}))
+
+
+def stack_config(settings: Mapping[str, Any], stack: str) -> dict[str, Any]:
+    """The stack's config, readable without its key: every secret is another, random one.
+
+    A stack without a file of its own is one that is made on each machine: its profile has its name.
+    """
+    found = dict(settings.get("config") or {})
+    config: dict[str, Any] = {key: _without_secrets(value) for key, value in found.items()}
+    config.setdefault(f"{_PROJECT}:profile", stack)
+    config.setdefault(f"{_PROJECT}:masterSecret", secrets.token_hex(32))
+    return config
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"secure"}:
+            return secrets.token_hex(32)
+        return {key: _without_secrets(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(inner) for inner in value]
+    return value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}

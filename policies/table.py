@@ -1,0 +1,69 @@
+"""The rules as a page of documentation, made from the rules themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from policies.catalogue import RULES
+from policies.exemptions import EXEMPTIONS
+from policies.rule import Exemption, PlanRule, Rule, StackRule
+
+PAGE: Final = Path(__file__).parent.parent / "docs" / "policies.md"
+
+_HEAD: Final = """\
+# Policies
+
+What may never be declared. `make preview STACK=...` judges what `pulumi up` would do by these rules, before anything is touched, and so
+does every pull request. An error stops it; a warning does not.
+
+This page is generated from the rules (`python -m policies table --write`).
+"""
+
+
+def page(rules: Sequence[Rule] = RULES, exemptions: Sequence[Exemption] = EXEMPTIONS) -> str:
+    """The whole page."""
+    parts = [_HEAD]
+    for family, group in groupby(rules, key=lambda rule: rule.family):
+        parts.append(f"## {family.value.capitalize()}\n")
+        parts.append("| Rule | What holds | Why | What to do | Looks at | Severity | Also asked for by |")
+        parts.append("|---|---|---|---|---|---|---|")
+        parts += [_row(_cells(rule)) for rule in group]
+        parts.append("")
+    parts.append("## Exemptions\n")
+    if exemptions:
+        parts.append("| Rule | Object | Type | Reason |")
+        parts.append("|---|---|---|---|")
+        parts += [_row((each.rule, _object(each), f"`{each.type}`", each.reason)) for each in exemptions]
+    else:
+        parts.append("There are none.")
+    return "\n".join(parts) + "\n"
+
+
+def _cells(rule: Rule) -> tuple[str, ...]:
+    looks_at = (
+        "a plan's steps"
+        if isinstance(rule, PlanRule)
+        else "a stack"
+        if isinstance(rule, StackRule)
+        else "an object"
+    )
+    return (
+        rule.id,
+        rule.title,
+        rule.reason,
+        rule.fix,
+        looks_at,
+        rule.severity.value,
+        "; ".join(rule.references),
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
+
+
+def _object(exemption: Exemption) -> str:
+    return f"{exemption.namespace}/{exemption.name}" if exemption.namespace else exemption.name

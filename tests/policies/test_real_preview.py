@@ -1,0 +1,201 @@
+"""The gate with the real engine, the real provider and the real pack, on a small project. It takes no cluster: the provider renders.
+
+Skipped where Pulumi and its provider are not on PATH.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pulumi import automation
+
+from policies import preview
+from policies.preview import CHECKOUT, Preview, PreviewError
+from policies.resource import Record, at
+from policies.rule import Op
+from tests.policies.objects import Edit, Stack, edited
+
+pytestmark = pytest.mark.skipif(
+    not all(
+        shutil.which(name) for name in ("pulumi", "pulumi-language-python", "pulumi-resource-kubernetes")
+    ),
+    reason="Pulumi and its Kubernetes provider are not on PATH: see `python -m sandbox env`",
+)
+
+_STACK = "gate"
+_PROGRAM = """
+import pathlib
+import pulumi, pulumi_kubernetes as kubernetes, yaml
+
+settings = yaml.safe_load(pathlib.Path(__file__).with_name("objects.yaml").read_text())
+assert pulumi.Config("longhouse").require_secret("masterSecret")
+if "error" in settings:
+    raise ValueError(settings["error"])
+
+
+class Part(pulumi.ComponentResource):
+    def __init__(self, name: str) -> None:
+        super().__init__("longhouse:test:Part", name)
+        for short, manifest in settings["objects"].items():
+            options = pulumi.ResourceOptions(parent=self)
+            kubernetes.yaml.v2.ConfigGroup(short, objs=[manifest], opts=options)
+        self.register_outputs({})
+
+
+Part(settings["part"])
+"""
+_CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {
+        "name": "home",
+        "namespace": "tenant-atlas",
+        "labels": {"longhouse.dev/tenant": "atlas", "longhouse.dev/owner": "atlas-team"},
+    },
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+
+
+def _write(project: Path, stack: Stack, part: str = "part", error: str | None = None) -> None:
+    stack.pop("queue", None)  # Of a kind that no definition here declares.
+    settings: dict[str, Any] = {"part": part, "objects": stack}
+    if error:
+        settings["error"] = error
+    (project / "objects.yaml").write_text(yaml.safe_dump(settings))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project that declares the compliant stack, with a claim."""
+    made = tmp_path / "project"
+    made.mkdir()
+    options = {"virtualenv": str(CHECKOUT / ".venv")}
+    (made / "Pulumi.yaml").write_text(
+        yaml.safe_dump({"name": "longhouse", "runtime": {"name": "python", "options": options}})
+    )
+    (made / "__main__.py").write_text(_PROGRAM)
+    _write(made, edited([Edit("claim", "", _CLAIM)]))
+    return made
+
+
+def _preview(project: Path, environment: Mapping[str, str]) -> Preview:
+    return preview.run(_STACK, lambda seen: None, project, environment)
+
+
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    """The environment of somebody who is logged in nowhere."""
+    for name in (
+        "PULUMI_BACKEND_URL",
+        "PULUMI_ACCESS_TOKEN",
+        "PULUMI_CONFIG_PASSPHRASE",
+        "PULUMI_CONFIG_PASSPHRASE_FILE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "pulumi"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "never-read"))
+    return dict(os.environ)
+
+
+def test_a_stranger_gets_a_verdict(project: Path, nobody: Mapping[str, str]) -> None:
+    files = sorted(project.rglob("*"))
+    found = _preview(project, nobody)
+
+    assert found.plan.errors == ()
+    assert found.plan.findings == ()
+    assert found.plan.exit_code == 0
+    assert found.throw_away == "no backend is configured"
+    assert found.plan.count(Op.CREATE) == len(found.plan.changes) == 11
+    assert ("test:Part", "atlas") in {(change.component, change.tenant) for change in found.plan.changes}
+    assert [path for path in sorted(project.rglob("*")) if "__pycache__" not in path.parts] == files
+
+
+def test_a_violation_is_found_in_what_the_provider_renders(project: Path, nobody: Mapping[str, str]) -> None:
+    _write(project, edited([Edit("web", "spec/template/spec/hostNetwork", True), Edit("quota", "")]))
+    found = _preview(project, nobody)
+
+    assert found.plan.exit_code == 1
+    assert [(each.rule, each.subject, each.message) for each in found.plan.findings] == [
+        ("LH-T-003", "Namespace tenant-atlas", "has no ResourceQuota"),
+        ("LH-W-002", "Deployment tenant-atlas/web", "pod sets hostNetwork"),
+    ]
+
+
+def test_an_error_of_the_program_is_shown_and_decides_nothing(
+    project: Path, nobody: Mapping[str, str]
+) -> None:
+    _write(project, edited([]), error="profiles/local.yaml: tenants: unknown key")
+    found = _preview(project, nobody)
+
+    assert found.plan.exit_code == 2
+    assert "profiles/local.yaml: tenants: unknown key" in "\n".join(found.plan.errors)
+
+
+@pytest.fixture
+def deployed(
+    project: Path, tmp_path: Path, nobody: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Mapping[str, str]:
+    """The environment of somebody whose backend holds the deployed stack."""
+    state, rendered = tmp_path / "state", tmp_path / "rendered"
+    state.mkdir()
+    monkeypatch.setenv("PULUMI_BACKEND_URL", state.as_uri())
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "passphrase")
+    stack = automation.create_or_select_stack(_STACK, work_dir=str(project))
+    stack.set_config("kubernetes:renderYamlToDirectory", automation.ConfigValue(str(rendered)))
+    stack.set_config("longhouse:masterSecret", automation.ConfigValue("0f" * 32, secret=True))
+    stack.up(color="never")
+    assert any(_claims(rendered)), "the claim was deployed"
+    return dict(os.environ)
+
+
+def _claims(rendered: Path) -> list[Record]:
+    manifests = (yaml.safe_load(path.read_text()) for path in rendered.rglob("*.yaml"))
+    return [manifest for manifest in manifests if at(manifest, "kind") == "PersistentVolumeClaim"]
+
+
+def test_the_state_is_previewed_against_where_there_is_one(
+    project: Path, deployed: Mapping[str, str]
+) -> None:
+    found = _preview(project, deployed)
+    assert found.throw_away is None
+    assert found.plan.exit_code == 0
+    assert found.plan.count(Op.SAME) == len(found.plan.changes) == 11
+
+
+def test_renaming_a_component_must_not_lose_a_home_directory(
+    project: Path, deployed: Mapping[str, str]
+) -> None:
+    _write(project, edited([Edit("claim", "", _CLAIM)]), part="renamed")
+    found = _preview(project, deployed)
+
+    assert found.plan.errors == ()
+    assert found.plan.exit_code == 1
+    assert [(each.rule, each.subject) for each in found.plan.findings] == [
+        ("LH-S-001", "Namespace tenant-atlas"),
+        ("LH-S-001", "PersistentVolumeClaim tenant-atlas/home"),
+    ]
+
+
+def test_a_backend_that_does_not_answer_is_not_taken_for_an_empty_one(
+    project: Path, nobody: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", (tmp_path / "gone").as_uri())
+    with pytest.raises(PreviewError, match="the configured backend gives no list of stacks"):
+        _preview(project, dict(os.environ))
+
+
+def test_a_stack_that_the_backend_does_not_have_is_previewed_as_new(
+    project: Path, nobody: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("PULUMI_BACKEND_URL", (tmp_path / "empty").as_uri())
+    found = _preview(project, dict(os.environ))
+    assert found.throw_away == f"the configured backend has no stack {_STACK}"
+    assert found.plan.exit_code == 0
