@@ -113,7 +113,7 @@ class _Loader:
         asked: Tree = Leaf(name, Origin(self.directory / f"{name}.yaml", 1))
         while True:
             file = self.directory / f"{seen[-1]}.yaml"
-            if not re.fullmatch(DNS_LABEL_PATTERN, seen[-1]) or not file.is_file():
+            if not re.fullmatch(DNS_LABEL_PATTERN, seen[-1]) or len(seen[-1]) > 63 or not file.is_file():
                 self.no_such_profile(seen[-1], asked, MISSING if len(seen) == 1 else seen[-1])
                 self.partial = True
                 break
@@ -164,7 +164,7 @@ class _Loader:
         listed = f"there are: {', '.join(there)}"
         remedy = f"did you mean {meant}? ({listed})" if meant else listed
         key: Key = ("extends",) if value is not MISSING else ()
-        self.problem(asked, key, value, f"there is no profile {name}", remedy)
+        self.problem(asked, key, value, f"there is no profile {name[:80]}", remedy)
 
     def tenants(self, wanted: Mapping) -> Iterator[tuple[str, Tree]]:
         """Each tenant's own record with this environment's differences, without those that were taken away."""

@@ -96,7 +96,7 @@ def explain_cpu(value: object) -> tuple[str, str]:
     """Why a value is no `Cpu`, and how to write what was probably meant."""
     rule = "must be cores as a quantity, as text"
     text = str(value).strip()
-    number = re.match(r"[0-9]+(\.[0-9]+)?", text)
+    number = re.match(r"[0-9]{1,12}(\.[0-9]{1,12})?(?![0-9])", text, re.ASCII)
     if isinstance(value, bool) or number is None or Decimal(number.group()) == 0:
         return rule + ", more than none", 'write cores like "2" or thousandths like 500m'
     if isinstance(value, (int, float)):
@@ -115,7 +115,7 @@ def explain_memory(value: object) -> tuple[str, str]:
     """Why a value is no `Memory`, and how to write what was probably meant."""
     rule = "must be bytes with a binary suffix (Ki, Mi, Gi, Ti, Pi), without a space"
     text = str(value).strip()
-    match = re.fullmatch(r"([0-9]+)(?:\.([0-9]+))?\s*([A-Za-z]*)", text, re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,15})(?:\.([0-9]{1,15}))?\s*([A-Za-z]*)", text, re.ASCII)
     if isinstance(value, bool) or match is None or not int(match.group(1) or 0) + int(match.group(2) or 0):
         return rule + ", more than none", "write a size like 8Gi or 512Mi"
     if isinstance(value, (int, float)) or not match.group(3):

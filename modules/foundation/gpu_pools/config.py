@@ -12,7 +12,11 @@ from modules.kit.names import LabelValue, PoolName
 from modules.kit.quantities import Cpu, Memory
 
 MigProfile = Annotated[
-    str, Field(pattern=r"^[1-9]g\.[1-9][0-9]{0,2}gb(\+me)?$", json_schema_extra={"format": "mig-profile"})
+    str,
+    Field(
+        pattern=r"^[1-9]g\.[1-9][0-9]{0,2}gb(\+me)?$",
+        json_schema_extra={"format": "mig-profile", "examples": ["1g.10gb"]},
+    ),
 ]
 """NVIDIA's name of a GPU slice: compute slices, then memory, then media extensions, as in `1g.10gb`."""
 
