@@ -8,6 +8,7 @@ from typing import Final
 
 from profiles.model import Profile
 from profiles.problems import shown
+from profiles.rules import RULES
 from profiles.schema import EXTENDS, Schema, resolve, whole
 
 FILE: Final = Path(__file__).parent.parent / "docs" / "reference" / "profile.md"
@@ -27,7 +28,16 @@ def page() -> str:
     sections = "\n".join(
         "\n".join(_section(title, schema, root)) for title, schema in _sections("", root, root)
     )
-    return f"{_HEAD}\n{sections}"
+    return f"{_HEAD}\n{sections}\n{_rules()}"
+
+
+def _rules() -> str:
+    """What must hold between values, one row per rule."""
+    rows = [
+        f"| {rule.__name__.replace('_', ' ')} | {_cell(' '.join(str(rule.__doc__).split()))} |"
+        for rule in RULES
+    ]
+    return "\n".join(["## Rules between values", "", "| rule | why |", "|---|---|", *rows, ""])
 
 
 def _sections(title: str, schema: Schema, root: Schema) -> Iterator[tuple[str, Schema]]:

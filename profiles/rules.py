@@ -46,8 +46,9 @@ PRIVATE: Final = tuple(
 )
 """Ranges that nobody else on the Internet has: RFC 1918, shared address space (RFC 6598, which cloud clusters use for pods), RFC 4193."""
 
-LINK_LOCAL: Final = "169.254.0.0/16"
-"""Holds 169.254.169.254, where clouds hand the machine's own credentials to whoever asks from it."""
+METADATA: Final = ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128")
+"""Link-local ranges, which hold 169.254.169.254, and the address that AWS uses for IPv6: there clouds hand the machine's own
+credentials to whoever asks from it (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html)."""
 
 TENANTS, POOLS = "tenants", "node_pools"
 
@@ -562,7 +563,7 @@ def egress_stays_out_of_the_cluster(profile: Profile) -> Iterator[Finding]:
     forbidden = {
         cluster.pod_cidr: "pods (cluster.pod_cidr)",
         cluster.service_cidr: "services (cluster.service_cidr)",
-        LINK_LOCAL: "the cloud's metadata service (169.254.169.254)",
+        **dict.fromkeys(METADATA, "the cloud's metadata service"),
     }
     for name, tenant in profile.tenants.items():
         for number, rule in enumerate(tenant.network.egress):

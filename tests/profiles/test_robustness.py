@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from profiles.load import load
 from profiles.problems import ProfileError
 
-ROUNDS = 250
+ROUNDS = 150
 STRANGE: list[Any] = [
     None, True, 0, -1, 2**70, 1.5, "", " ", "null", "yes", "0x10", "1e999", "10.0.0.0/8", "::/0", "../../etc", "a" * 5000,
     "\u202e", "{{", "${HOME}", "'; drop", [], {}, [[]], {"a": {}}, [None], {"": ""}, "16GB", "8Gi", "2", "\U0001d7d9Gi", "mig",
@@ -29,14 +30,14 @@ def _mutated(data: Any, chance: random.Random) -> Any:
     for _ in range(chance.randint(1, 4)):
         paths = [path for path in _paths(data) if path]
         if not paths:
-            return chance.choice(STRANGE)
+            return copy.deepcopy(chance.choice(STRANGE))
         *above, last = chance.choice(paths)
         holder = data
         for key in above:
             holder = holder[key]
         what = chance.randrange(4)
         if what == 0:
-            holder[last] = chance.choice(STRANGE)
+            holder[last] = copy.deepcopy(chance.choice(STRANGE))
         elif what == 1:
             del holder[last]
         elif what == 2 and isinstance(holder, dict):
