@@ -47,6 +47,8 @@ _OPS: Final[Mapping[OpType, Op]] = {
 
 _PREVIEW_FAILED: Final = "preview failed"
 """What the engine says of a program that ran well but broke a policy."""
+_PROGRAM_ENDED: Final = "an unhandled error occurred: program exited"
+"""What the engine says of a program that ended itself: the reason is in what the program printed to standard error."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class Events:
         self._objects: dict[str, _Object] = {}
         self._findings: list[Finding] = []
         self._errors: list[str] = []
+        self._said: list[str] = []
         self._packs: set[str] = set()
         self._finished = False
 
@@ -130,8 +133,11 @@ class Events:
             self._step(event.resource_pre_event.metadata)
         elif event.policy_event is not None:
             self._findings.append(_finding(event.policy_event))
-        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
-            self._error(event.diagnostic_event.message, event.diagnostic_event.urn or "")
+        elif event.diagnostic_event is not None:
+            if event.diagnostic_event.severity == "error":
+                self._error(event.diagnostic_event.message, event.diagnostic_event.urn or "")
+            elif event.diagnostic_event.severity == "info#err":
+                self._said.append(event.diagnostic_event.message)
         elif event.summary_event is not None:
             self._finished = True
             self._packs |= {name.partition("|")[0] for name in event.summary_event.policy_packs}
@@ -188,6 +194,9 @@ class Events:
 
     def _error(self, message: str, urn: str) -> None:
         said = message.strip()
+        if said.startswith(_PROGRAM_ENDED):
+            own = "\n".join(line for text in self._said for line in text.splitlines() if line)
+            said = own or said
         if said != _PREVIEW_FAILED:
             where = f"{urn.rpartition('::')[2]}: " if urn else ""
             self._errors.append(where + said)

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,31 +53,36 @@ class _Unselected(automation.LocalWorkspace):
         """Leave the selection alone."""
 
 
+def workspace(project: Path, environment: Mapping[str, str] | None = None) -> automation.LocalWorkspace:
+    """The project as the engine sees it: its program runs in the Python that runs this, whichever is first on PATH."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    return _Unselected(work_dir=str(project), env_vars={"PATH": path, **(environment or {})})
+
+
 def run(
     stack: str,
     tell: Callable[[int], None],
     project: Path = CHECKOUT,
-    environment: Mapping[str, str] = os.environ,
 ) -> Preview:
     """Preview a stack of the project, which is this checkout's. `tell` hears how many resources the engine has come to.
 
     Raises `PreviewError` when there is no Pulumi, or a configured backend does not answer: a preview against nothing would then miss
     every deletion.
     """
-    if shutil.which("pulumi", path=environment.get("PATH")) is None:
+    if shutil.which("pulumi") is None:
         raise PreviewError(
             "pulumi is not on PATH: `python -m sandbox pulumi` builds it, "
             'and `eval "$(python -m sandbox env)"` puts it there'
         )
-    why = _no_state(stack, project, environment)
+    why = _no_state(stack, project)
     if why is None:
-        return Preview(stack, _plan(_Unselected(work_dir=str(project)), stack, tell), None)
-    with _throw_away(stack, project) as workspace:
-        workspace.create_stack(stack)
-        return Preview(stack, _plan(workspace, stack, tell), why)
+        return Preview(stack, _plan(workspace(project), stack, tell), None)
+    with _throw_away(stack, project) as made:
+        made.create_stack(stack)
+        return Preview(stack, _plan(made, stack, tell), why)
 
 
-def _plan(workspace: automation.LocalWorkspace, stack: str, tell: Callable[[int], None]) -> Plan:
+def _plan(where: automation.LocalWorkspace, stack: str, tell: Callable[[int], None]) -> Plan:
     events = Events()
 
     def hear(event: EngineEvent) -> None:
@@ -85,7 +91,7 @@ def _plan(workspace: automation.LocalWorkspace, stack: str, tell: Callable[[int]
 
     failure: str | None = None
     try:
-        automation.Stack.select(stack, workspace).preview(
+        automation.Stack.select(stack, where).preview(
             policy_packs=[str(_PACK)], on_event=hear, color="never"
         )
     except automation.CommandError as error:
@@ -100,12 +106,12 @@ def _short(said: str) -> str:
     return "\n".join(dict.fromkeys(re.findall(r"error: (.+)", said))) or said.strip()
 
 
-def _no_state(stack: str, project: Path, environment: Mapping[str, str]) -> str | None:
+def _no_state(stack: str, project: Path) -> str | None:
     """Why there is no state to preview against; None when there is."""
-    if not backend_configured(project, environment):
+    if not backend_configured(project, os.environ):
         return "no backend is configured"
     try:
-        known = _Unselected(work_dir=str(project)).list_stacks()
+        known = workspace(project).list_stacks()
     except automation.CommandError as error:
         raise PreviewError(f"the configured backend gives no list of stacks\n{_short(str(error))}") from error
     if stack in {each.name.rpartition("/")[2] for each in known}:
@@ -135,7 +141,7 @@ def _throw_away(stack: str, project: Path) -> Iterator[automation.LocalWorkspace
             "KUBECONFIG": str(folder / "kubeconfig"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
-        yield _Unselected(work_dir=str(folder), env_vars=environment)
+        yield workspace(folder, environment)
 
 
 def write_project(source: Path, folder: Path, stack: str) -> None:

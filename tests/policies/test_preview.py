@@ -51,9 +51,12 @@ def test_no_backend_is_configured_where_nobody_says_so(tmp_path: Path) -> None:
     assert not backend_configured(tmp_path, {"PULUMI_HOME": str(tmp_path)})
 
 
-def test_without_pulumi_the_error_says_where_to_get_it(tmp_path: Path) -> None:
+def test_without_pulumi_the_error_says_where_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PreviewError, match=r"pulumi is not on PATH: .python -m sandbox pulumi. builds it"):
-        previews.run("onprem", lambda seen: None, tmp_path, {"PATH": str(tmp_path)})
+        previews.run("onprem", lambda seen: None, tmp_path)
 
 
 # A throw-away project

@@ -5,9 +5,7 @@ Skipped where Pulumi and its provider are not on PATH.
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +39,7 @@ if "error" in settings:
 
 class Part(pulumi.ComponentResource):
     def __init__(self, name: str) -> None:
-        super().__init__("longhouse:test:Part", name)
+        super().__init__("longhouse:test:" + name, name)
         for short, manifest in settings["objects"].items():
             options = pulumi.ResourceOptions(parent=self)
             kubernetes.yaml.v2.ConfigGroup(short, objs=[manifest], opts=options)
@@ -62,7 +60,7 @@ _CLAIM = {
 }
 
 
-def _write(project: Path, stack: Stack, part: str = "part", error: str | None = None) -> None:
+def _write(project: Path, stack: Stack, part: str = "Part", error: str | None = None) -> None:
     stack.pop("queue", None)  # Of a kind that no definition here declares.
     settings: dict[str, Any] = {"part": part, "objects": stack}
     if error:
@@ -84,12 +82,12 @@ def project(tmp_path: Path) -> Path:
     return made
 
 
-def _preview(project: Path, environment: Mapping[str, str]) -> Preview:
-    return preview.run(_STACK, lambda seen: None, project, environment)
+def _preview(project: Path) -> Preview:
+    return preview.run(_STACK, lambda seen: None, project)
 
 
 @pytest.fixture
-def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of somebody who is logged in nowhere."""
     for name in (
         "PULUMI_BACKEND_URL",
@@ -101,12 +99,11 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "pulumi"))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "never-read"))
-    return dict(os.environ)
 
 
-def test_a_stranger_gets_a_verdict(project: Path, nobody: Mapping[str, str]) -> None:
+def test_a_stranger_gets_a_verdict(project: Path) -> None:
     files = sorted(project.rglob("*"))
-    found = _preview(project, nobody)
+    found = _preview(project)
 
     assert found.plan.errors == ()
     assert found.plan.findings == ()
@@ -117,9 +114,9 @@ def test_a_stranger_gets_a_verdict(project: Path, nobody: Mapping[str, str]) -> 
     assert [path for path in sorted(project.rglob("*")) if "__pycache__" not in path.parts] == files
 
 
-def test_a_violation_is_found_in_what_the_provider_renders(project: Path, nobody: Mapping[str, str]) -> None:
+def test_a_violation_is_found_in_what_the_provider_renders(project: Path) -> None:
     _write(project, edited([Edit("web", "spec/template/spec/hostNetwork", True), Edit("quota", "")]))
-    found = _preview(project, nobody)
+    found = _preview(project)
 
     assert found.plan.exit_code == 1
     assert [(each.rule, each.subject, each.message) for each in found.plan.findings] == [
@@ -128,31 +125,28 @@ def test_a_violation_is_found_in_what_the_provider_renders(project: Path, nobody
     ]
 
 
-def test_an_error_of_the_program_is_shown_and_decides_nothing(
-    project: Path, nobody: Mapping[str, str]
-) -> None:
+def test_an_error_of_the_program_is_shown_and_decides_nothing(project: Path) -> None:
     _write(project, edited([]), error="profiles/local.yaml: tenants: unknown key")
-    found = _preview(project, nobody)
+    found = _preview(project)
 
     assert found.plan.exit_code == 2
     assert "profiles/local.yaml: tenants: unknown key" in "\n".join(found.plan.errors)
 
 
 @pytest.fixture
-def deployed(
-    project: Path, tmp_path: Path, nobody: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Mapping[str, str]:
+def deployed(nobody: None, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of somebody whose backend holds the deployed stack."""
     state, rendered = tmp_path / "state", tmp_path / "rendered"
     state.mkdir()
     monkeypatch.setenv("PULUMI_BACKEND_URL", state.as_uri())
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "passphrase")
-    stack = automation.create_or_select_stack(_STACK, work_dir=str(project))
+    where = preview.workspace(project)
+    where.create_stack(_STACK)
+    stack = automation.Stack.select(_STACK, where)
     stack.set_config("kubernetes:renderYamlToDirectory", automation.ConfigValue(str(rendered)))
     stack.set_config("longhouse:masterSecret", automation.ConfigValue("0f" * 32, secret=True))
     stack.up(color="never")
     assert any(_claims(rendered)), "the claim was deployed"
-    return dict(os.environ)
 
 
 def _claims(rendered: Path) -> list[Record]:
@@ -160,20 +154,18 @@ def _claims(rendered: Path) -> list[Record]:
     return [manifest for manifest in manifests if at(manifest, "kind") == "PersistentVolumeClaim"]
 
 
-def test_the_state_is_previewed_against_where_there_is_one(
-    project: Path, deployed: Mapping[str, str]
-) -> None:
-    found = _preview(project, deployed)
+@pytest.mark.usefixtures("deployed")
+def test_the_state_is_previewed_against_where_there_is_one(project: Path) -> None:
+    found = _preview(project)
     assert found.throw_away is None
     assert found.plan.exit_code == 0
     assert found.plan.count(Op.SAME) == len(found.plan.changes) == 11
 
 
-def test_renaming_a_component_must_not_lose_a_home_directory(
-    project: Path, deployed: Mapping[str, str]
-) -> None:
-    _write(project, edited([Edit("claim", "", _CLAIM)]), part="renamed")
-    found = _preview(project, deployed)
+@pytest.mark.usefixtures("deployed")
+def test_renaming_a_module_must_not_lose_a_home_directory(project: Path) -> None:
+    _write(project, edited([Edit("claim", "", _CLAIM)]), part="Renamed")
+    found = _preview(project)
 
     assert found.plan.errors == ()
     assert found.plan.exit_code == 1
@@ -184,18 +176,18 @@ def test_renaming_a_component_must_not_lose_a_home_directory(
 
 
 def test_a_backend_that_does_not_answer_is_not_taken_for_an_empty_one(
-    project: Path, nobody: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULUMI_BACKEND_URL", (tmp_path / "gone").as_uri())
     with pytest.raises(PreviewError, match="the configured backend gives no list of stacks"):
-        _preview(project, dict(os.environ))
+        _preview(project)
 
 
 def test_a_stack_that_the_backend_does_not_have_is_previewed_as_new(
-    project: Path, nobody: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("PULUMI_BACKEND_URL", (tmp_path / "empty").as_uri())
-    found = _preview(project, dict(os.environ))
+    found = _preview(project)
     assert found.throw_away == f"the configured backend has no stack {_STACK}"
     assert found.plan.exit_code == 0
