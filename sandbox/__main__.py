@@ -14,7 +14,7 @@ from sandbox import cluster, machine, platform, status, tools
 from sandbox.cluster import Cluster
 from sandbox.progress import Progress
 from sandbox.shell import SandboxError
-from stacks import deploy
+from stacks.deploy import DeployError
 
 _DEPLOY_TASK = "deploy the platform"
 _DEPLOY_SECONDS = 60.0
@@ -26,7 +26,7 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
         arguments.run(arguments, console)
-    except (SandboxError, deploy.DeployError, ProfileError) as problem:
+    except (SandboxError, DeployError, ProfileError) as problem:
         console.print(f"[red]error[/]   {arguments.command}:", end=" ")
         console.print(str(problem), markup=False)
         return 1
@@ -70,8 +70,7 @@ def _up(arguments: argparse.Namespace, console: Console) -> None:
         embedded.start(progress)
         if not arguments.cluster_only:
             with progress.task(_DEPLOY_TASK):
-                target = platform.prepare(profile.name)
-                changes = deploy.up(target, lambda words: progress.note(_DEPLOY_TASK, words))
+                changes = platform.up(profile.name, lambda words: progress.note(_DEPLOY_TASK, words))
             console.print(
                 f"deployed: {', '.join(f'{count} {name}' for name, count in sorted(changes.items()))}"
             )

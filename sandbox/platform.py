@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sandbox import tools
+from sandbox import orphans, tools
 from sandbox.places import BIN, INSTANCE, KUBECONFIG, PULUMI_HOME
+from stacks import deploy
 from stacks.deploy import PROJECT, Target, config_file, configure, search_path
 
 STACK = "local" if INSTANCE == PROJECT else f"local-{INSTANCE}"
@@ -26,7 +28,21 @@ def target(profile: str) -> Target:
         home=PULUMI_HOME,
         backend=f"file://{_BACKEND}",
         passphrase_file=_PASSPHRASE,
+        checkpoints=False,
     )
+
+
+def up(profile: str, tell: Callable[[str], None]) -> Mapping[str, int]:
+    """Deploy a profile; counts as ``stacks.deploy.up``."""
+    wanted = prepare(profile)
+    cut_off = orphans.begin()
+    changes = deploy.up(wanted, tell)
+    if cut_off:
+        tell("looking for what a killed run left")
+        if swept := orphans.sweep(deploy.declared(wanted)):
+            changes = {**changes, "orphan taken away": len(swept)}
+    orphans.end()
+    return changes
 
 
 def prepare(profile: str) -> Target:

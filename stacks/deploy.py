@@ -35,7 +35,8 @@ class Target:
     """A stack and what it takes to reach it: Pulumi's own settings and a kubeconfig, never ambient ones.
 
     ``path`` is where programs are looked for, ``backend`` a URL such as ``file:///...``, ``config_file`` the stack's
-    configuration where it is not beside the program.
+    configuration where it is not beside the program. Without ``checkpoints`` the state is written once, at the end: for
+    a cluster on which what a killed run left can be found and taken away.
     """
 
     stack: str
@@ -46,6 +47,7 @@ class Target:
     backend: str
     passphrase_file: Path
     config_file: Path | None = None
+    checkpoints: bool = True
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,6 +59,9 @@ class Target:
             "PULUMI_BACKEND_URL": self.backend,
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            **(
+                {} if self.checkpoints else {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+            ),
         }
 
 
@@ -136,6 +141,18 @@ def destroy(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
     """Take away everything that the stack declared. Returns counts as ``up`` does."""
     stack = _ready(target)
     return _changes(_attempt(stack.destroy, tell, config_file=_config_file(target)))
+
+
+def declared(target: Target) -> frozenset[tuple[str, str]]:
+    """The cluster objects in the stack's state: kind with its API group, and name with its namespace."""
+    deployment = _ready(target).export_stack().deployment or {}
+    found = set()
+    for resource in deployment.get("resources", []):
+        provider, _, rest = resource["type"].partition(":")
+        group_version, _, kind = rest.partition(":")
+        if provider == "kubernetes" and kind and resource.get("id"):
+            found.add((f"{kind}.{group_version.rpartition('/')[0] or group_version}", resource["id"]))
+    return frozenset(found)
 
 
 def _attempt(operation: Callable[..., Any], tell: Callable[[str], None], **options: Any) -> Any:
