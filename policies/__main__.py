@@ -48,6 +48,9 @@ def _preview(stack: str, as_json: bool) -> int:
     except PreviewError as error:
         progress.print(Text(f"{stack}: {error}", "bold red"))
         return 2
+    except KeyboardInterrupt:
+        progress.print(f"{stack}: interrupted, so nothing is decided")
+        return 130
     if as_json:
         print(report.as_json(found))
     else:

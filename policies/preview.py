@@ -2,8 +2,7 @@
 
 The throw-away preview needs no credentials and no cluster, so that anybody's pull request can have it. Its own folder holds the state, the
 stack's config with every secret replaced by a random one, and a kubeconfig that names no cluster, so that the one lying about is never
-used. The provider then renders instead of deploying (its `renderYamlToDirectory`): the only way in which it expands Helm charts without
-an API server; a preview writes nothing there.
+used. The program runs inside `policies/throwaway`, where providers render instead of deploying; a preview writes nothing of that.
 """
 
 from __future__ import annotations
@@ -30,6 +29,12 @@ from policies.plan import Events, Plan
 CHECKOUT: Final = Path(__file__).parent.parent
 _PACK: Final = CHECKOUT / "policies" / "pack"
 _PROJECT: Final = "longhouse"
+_SHELL: Final = CHECKOUT / "policies" / "throwaway"
+
+PROGRAM: Final = "LONGHOUSE_PREVIEW_PROGRAM"
+"""Environment: the folder of the stack's own program, for the one that runs around it."""
+RENDERED: Final = "LONGHOUSE_PREVIEW_RENDERED"
+"""Environment: the folder into which providers would render."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,7 @@ def _plan(where: automation.LocalWorkspace, stack: str, tell: Callable[[int], No
 
     failure: str | None = None
     try:
-        automation.Stack.select(stack, where).preview(
-            policy_packs=[str(_PACK)], on_event=hear, color="never"
-        )
+        automation.Stack.select(stack, where).preview(policy_packs=[str(_PACK)], on_event=hear, color="never")
     except automation.CommandError as error:
         failure = _short(str(error))
     except RuntimeError as error:  # The SDK's own, when the engine ends without a summary.
@@ -134,8 +137,9 @@ def backend_configured(project: Path, environment: Mapping[str, str]) -> bool:
 def _throw_away(stack: str, project: Path) -> Iterator[automation.LocalWorkspace]:
     with tempfile.TemporaryDirectory(prefix="longhouse-preview-") as name:
         folder = Path(name)
-        write_project(project, folder, stack)
         environment = {
+            PROGRAM: str(write_project(project, folder, stack)),
+            RENDERED: str(folder / "rendered"),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(),
             "KUBECONFIG": str(folder / "kubeconfig"),
@@ -144,14 +148,18 @@ def _throw_away(stack: str, project: Path) -> Iterator[automation.LocalWorkspace
         yield workspace(folder, environment)
 
 
-def write_project(source: Path, folder: Path, stack: str) -> None:
-    """Fill the folder with a project that runs the source's program: nothing is written beside the program itself."""
+def write_project(source: Path, folder: Path, stack: str) -> Path:
+    """Fill the folder with a project that stands for the source, and return the folder of the source's program.
+
+    Nothing is written beside the source's own files.
+    """
     (folder / "state").mkdir()
     (folder / "kubeconfig").write_text(json.dumps({"apiVersion": "v1", "kind": "Config"}))
     project = _read(source / "Pulumi.yaml")
     settings = source / str(project.pop("stackConfigDir", "."))
     project.pop("backend", None)
-    project["main"] = str(source / str(project.get("main", ".")))
+    program = source / str(project.get("main", "."))
+    project["main"] = str(_SHELL)
     runtime = project.get("runtime")
     if isinstance(runtime, dict) and "virtualenv" in runtime.get("options", {}):
         runtime["options"]["virtualenv"] = str(source / runtime["options"]["virtualenv"])
@@ -159,6 +167,7 @@ def write_project(source: Path, folder: Path, stack: str) -> None:
     config["kubernetes:renderYamlToDirectory"] = str(folder / "rendered")
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     (folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": config}))
+    return program
 
 
 def stack_config(settings: Mapping[str, Any], stack: str) -> dict[str, Any]:

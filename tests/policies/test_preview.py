@@ -15,7 +15,7 @@ from policies import __main__ as command
 from policies import preview as previews
 from policies import report
 from policies.plan import Change, Finding, Plan
-from policies.preview import Preview, PreviewError, backend_configured, stack_config, write_project
+from policies.preview import CHECKOUT, Preview, PreviewError, backend_configured, stack_config, write_project
 from policies.rule import Exemption, Op, Severity
 from policies.table import PAGE, page
 
@@ -87,7 +87,7 @@ def folder(tmp_path: Path) -> Path:
     (source / "stacks" / "Pulumi.onprem.yaml").write_text(yaml.safe_dump(_SETTINGS))
     made = tmp_path / "made"
     made.mkdir()
-    write_project(source, made, "onprem")
+    assert write_project(source, made, "onprem") == source / "stacks"
     return made
 
 
@@ -97,7 +97,7 @@ def test_a_throw_away_project_runs_the_program_where_it_is(folder: Path) -> None
     assert project == {
         "name": "longhouse",
         "runtime": {"name": "python", "options": {"virtualenv": str(source / ".venv")}},
-        "main": str(source / "stacks"),
+        "main": str(CHECKOUT / "policies" / "throwaway"),
     }
 
 

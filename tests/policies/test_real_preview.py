@@ -36,12 +36,14 @@ assert pulumi.Config("longhouse").require_secret("masterSecret")
 if "error" in settings:
     raise ValueError(settings["error"])
 
+cluster = kubernetes.Provider("cluster", context=settings["context"], enable_server_side_apply=True) if settings["context"] else None
+
 
 class Part(pulumi.ComponentResource):
     def __init__(self, name: str) -> None:
         super().__init__("longhouse:test:" + name, name)
         for short, manifest in settings["objects"].items():
-            options = pulumi.ResourceOptions(parent=self)
+            options = pulumi.ResourceOptions(parent=self, provider=cluster)
             kubernetes.yaml.v2.ConfigGroup(short, objs=[manifest], opts=options)
         self.register_outputs({})
 
@@ -60,9 +62,11 @@ _CLAIM = {
 }
 
 
-def _write(project: Path, stack: Stack, part: str = "Part", error: str | None = None) -> None:
+def _write(
+    project: Path, stack: Stack, part: str = "Part", error: str | None = None, context: str | None = None
+) -> None:
     stack.pop("queue", None)  # Of a kind that no definition here declares.
-    settings: dict[str, Any] = {"part": part, "objects": stack}
+    settings: dict[str, Any] = {"part": part, "objects": stack, "context": context}
     if error:
         settings["error"] = error
     (project / "objects.yaml").write_text(yaml.safe_dump(settings))
@@ -112,6 +116,13 @@ def test_a_stranger_gets_a_verdict(project: Path) -> None:
     assert found.plan.count(Op.CREATE) == len(found.plan.changes) == 11
     assert ("test:Part", "atlas") in {(change.component, change.tenant) for change in found.plan.changes}
     assert [path for path in sorted(project.rglob("*")) if "__pycache__" not in path.parts] == files
+
+
+def test_the_cluster_that_a_program_names_is_not_looked_for(project: Path) -> None:
+    _write(project, edited([]), context="production")
+    found = _preview(project)
+    assert found.plan.errors == ()
+    assert found.plan.count(Op.CREATE) == len(found.plan.changes) == 10
 
 
 def test_a_violation_is_found_in_what_the_provider_renders(project: Path) -> None:
@@ -191,3 +202,13 @@ def test_a_stack_that_the_backend_does_not_have_is_previewed_as_new(
     found = _preview(project)
     assert found.throw_away == f"the configured backend has no stack {_STACK}"
     assert found.plan.exit_code == 0
+
+
+def test_the_local_stack_of_this_checkout_is_allowed() -> None:
+    found = preview.run("local", lambda seen: None)
+    assert found.plan.errors == ()
+    assert found.plan.findings == ()
+    components = {change.component for change in found.plan.changes}
+    assert {"foundation:Tenant", "foundation:Queueing"} <= components
+    rendered = {change.subject for change in found.plan.changes}
+    assert "Deployment kueue-system/kueue-controller-manager" in rendered, "charts are looked into"
