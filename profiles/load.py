@@ -5,6 +5,7 @@ Every step collects what is wrong and goes on, so that one run names everything.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,8 +21,8 @@ from profiles.schema import Schema, resolve, whole
 from profiles.source import Leaf, Mapping, Origin, Tree
 from profiles.structure import Checked, about_name, build, check
 
-DIRECTORY: Final = Path(__file__).parent
-"""Where the shipped profiles are."""
+DIRECTORY: Final = Path(os.environ.get("LONGHOUSE_PROFILES") or Path(__file__).parent)
+"""Where profiles are: the shipped ones, unless ``LONGHOUSE_PROFILES`` names a folder of one's own."""
 
 TENANTS: Final = "tenants"
 

@@ -21,6 +21,7 @@ from sandbox.kubectl import apply, kubectl
 from sandbox.namespaces import Namespaces
 from sandbox.node import CGROUP, RealNode
 from sandbox.places import CACHE, INSTANCE, STATE
+from sandbox.process import stop_strays
 from sandbox.progress import Progress
 from sandbox.shell import SandboxError
 
@@ -165,6 +166,7 @@ def stop() -> None:
     else:
         simulated.KWOK.stop()
         control_plane.delete()
+    stop_strays()
     machine.remove_cgroup(CGROUP)
     shutil.rmtree(STATE, ignore_errors=True)
 

@@ -73,6 +73,17 @@ class Process:
         return _RECORDS / f"{self.name}.json"
 
 
+def stop_strays() -> None:
+    """End what a killed run left running: every process whose program is a file of this embedded cluster's own."""
+    for link in Path("/proc").glob("[0-9]*/exe"):
+        try:
+            program = link.readlink()
+        except OSError:  # it has ended, or is not ours to see
+            continue
+        if program.is_relative_to(STATE):
+            os.kill(int(link.parent.name), signal.SIGKILL)
+
+
 def _started(pid: int) -> str | None:
     """When a process started, in the kernel's ticks since boot; None for one that has ended."""
     try:

@@ -51,14 +51,15 @@ class Journey:
     ) -> int:
         """Run it, and kill the process that ``whom`` picks, given its id, as soon as ``when`` is true; its exit code."""
         running = subprocess.Popen([sys.executable, "-m", "sandbox", *words], env=self.env, cwd=CHECKOUT)
-        while running.poll() is None:
-            if when() and (victim := whom(running.pid)) is not None:
-                os.kill(victim, signal.SIGKILL)
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail(f"sandbox {' '.join(words)} ended before it could be killed")
-        return running.wait(timeout=120)
+        try:
+            while running.poll() is None:
+                if when() and (victim := whom(running.pid)) is not None:
+                    os.kill(victim, signal.SIGKILL)
+                    return running.wait(timeout=120)
+                time.sleep(0.05)
+        finally:
+            running.kill()
+        pytest.fail(f"sandbox {' '.join(words)} ended before it could be killed")
 
     def pulumi(self, *words: str) -> str:
         """What the real Pulumi, run by hand as README says, printed; an AssertionError when it failed."""
@@ -74,6 +75,10 @@ class Journey:
         """Run kubectl on the tests' cluster, whatever comes of it."""
         command = [str(BIN / "kubectl"), f"--kubeconfig={KUBECONFIG}", *words]
         return subprocess.run(command, check=False, capture_output=True, text=True)
+
+    def has(self, *words: str) -> bool:
+        """Whether the cluster is there and `kubectl get` finds something."""
+        return KUBECONFIG.exists() and bool(self.kubectl("get", "--output=name", *words).stdout.strip())
 
     def objects(self) -> frozenset[str]:
         """Every lasting object of the cluster, as ``kind/namespace/name``."""

@@ -22,7 +22,7 @@ def test_a_start_that_was_killed_goes_on_when_it_is_run_again(journey: Journey) 
     code = journey.sandbox_killing(
         "up",
         "--cluster-only",
-        when=lambda: journey.kubectl("get", "--raw=/readyz").returncode == 0,
+        when=lambda: journey.has("namespaces"),
         whom=lambda pid: pid,
     )
     assert code < 0, "the run was to be killed"
@@ -38,7 +38,7 @@ def test_a_deployment_whose_pulumi_was_killed_half_way_converges_when_it_is_run_
     code = journey.sandbox_killing(
         "up",
         f"--profile={PROFILE}",
-        when=lambda: "tenant-" in journey.kubectl("get", "namespaces", "--output=name").stdout,
+        when=lambda: journey.has("namespaces", "--selector=longhouse.dev/tenant"),
         whom=lambda pid: _descendant(pid, "pulumi"),
     )
     assert code == 1, "a deployment that was killed must say that it failed"
