@@ -15,30 +15,63 @@ from pathlib import Path
 from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.helm.v4 import PostRendererArgs
+from pulumi_kubernetes.helm.v4 import Chart, PostRendererArgs
 
 from modules.kit import rendered
-from modules.kit.component import FIELD_MANAGER, FIELD_MANAGER_ANNOTATION
+from modules.kit.component import FIELD_MANAGER, FIELD_MANAGER_ANNOTATION, Component
+from modules.kit.operator_namespace import OperatorNamespace
 from modules.kit.rendered import Selection
 
 CRD: Final = "CustomResourceDefinition"
-
-Kinds = PostRendererArgs
-"""Which kinds of a chart's objects are declared."""
 
 Adjust = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes an object as the chart rendered it and gives it as it shall be; the object may be changed in
 place."""
 
 
-def only(*kinds: str) -> Kinds:
-    """Declare nothing of a chart but the objects of these kinds."""
-    return _post_renderer(Selection.ONLY, kinds)
+def layered(
+    component: Component,
+    release: str,
+    chart: Path,
+    namespace: OperatorNamespace,
+    values: Mapping[str, Any],
+    *,
+    adjust: Adjust | None = None,
+    leave_out: tuple[str, ...] = (),
+    wait: bool = True,
+) -> Chart:
+    """An operator from its own chart, in two layers: its CRDs, then all else. Gives the second, which
+    depends on the first.
 
+    The CRDs depend on nothing that runs, so that nothing that uses one is declared before it, and the
+    operator can be replaced without them. Objects of the kinds in ``leave_out`` are not declared at all.
+    ``wait`` says whether the operator has to run before what depends on it is declared; where no pod can
+    run it never would.
+    """
 
-def without(*kinds: str) -> Kinds:
-    """Declare a chart without its objects of these kinds."""
-    return _post_renderer(Selection.WITHOUT, kinds)
+    def layer(
+        name: str,
+        selection: Selection,
+        kinds: tuple[str, ...],
+        depends_on: list[pulumi.Resource],
+        *,
+        ready: bool,
+    ) -> Chart:
+        return Chart(
+            name,
+            name=release,
+            chart=str(chart),
+            namespace=namespace.name,
+            values=dict(values),
+            post_renderer=_post_renderer(selection, kinds),
+            skip_await=not ready,
+            opts=component.child(
+                pulumi.ResourceOptions(depends_on=depends_on, transforms=[adjusted(component.labels, adjust)])
+            ),
+        )
+
+    crds = layer(f"{release}-crds", Selection.ONLY, (CRD,), [], ready=True)
+    return layer(release, Selection.WITHOUT, (CRD, *leave_out), [crds, namespace], ready=wait)
 
 
 def adjusted(ownership: Mapping[str, str], adjust: Adjust | None = None) -> pulumi.ResourceTransform:
@@ -73,7 +106,7 @@ def _own(found: dict[str, Any], ownership: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _post_renderer(selection: Selection, kinds: tuple[str, ...]) -> Kinds:
+def _post_renderer(selection: Selection, kinds: tuple[str, ...]) -> PostRendererArgs:
     return PostRendererArgs(
         command=sys.executable, args=[str(Path(rendered.__file__).resolve()), selection.value, *kinds]
     )

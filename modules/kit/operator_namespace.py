@@ -21,7 +21,7 @@ POD_SECURITY: Final[Mapping[str, str]] = {
 
 
 class OperatorNamespace(Component):
-    """A namespace in which one operator lives.
+    """A namespace in which one operator lives. Offers its ``name``.
 
     Its pods may ask DNS and call the API server; others may call them at the named ports only.
     """
@@ -42,10 +42,9 @@ class OperatorNamespace(Component):
         """``namespace`` is its name in the cluster, ``ports`` where the API server and others call the
         operator."""
         super().__init__(name, owner=owner, opts=opts)
-        self.namespace = Namespace(
-            name, metadata=self.meta(namespace, extra_labels=POD_SECURITY), opts=self.child()
-        )
-        inside = self.child(pulumi.ResourceOptions(depends_on=[self.namespace]))
+        self.name = namespace
+        home = Namespace(name, metadata=self.meta(namespace, extra_labels=POD_SECURITY), opts=self.child())
+        inside = self.child(pulumi.ResourceOptions(depends_on=[home]))
         policies = {
             "default-deny": network_policies.deny_all(),
             "allow-dns": network_policies.allow_dns(),

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Secret
-from pulumi_kubernetes.helm.v4 import Chart
 
-from modules.foundation.certificates import config
+from modules.foundation.certificates import cert_manager, config
 from modules.foundation.certificates.authority import Authority
+from modules.foundation.certificates.config import Issuer
 from modules.kit import charts
 from modules.kit.cluster import ApiServer
 from modules.kit.component import Component, secret
 from modules.kit.credentials import Credentials
 from modules.kit.custom_object import CustomObject
 from modules.kit.operator_namespace import OperatorNamespace
+from upstream import part
 
-NAMESPACE: Final = "cert-manager"
-CHART: Final = "oci://quay.io/jetstack/charts/cert-manager"
-VERSION: Final = "v1.21.2"
+NAMESPACE: Final = cert_manager.NAMESPACE
 ISSUER: Final = "longhouse"
 """ClusterIssuer that signs in the name of the stack's own authority."""
 
 AUTHORITY_SECRET: Final = "longhouse-authority"
-WEBHOOK_PORT: Final = 10250
-
-_RESOURCES: Final = {
-    "requests": {"cpu": "20m", "memory": "64Mi"},
-    "limits": {"cpu": "500m", "memory": "256Mi"},
-}
 
 
 class Certificates(Component):
@@ -56,7 +49,7 @@ class Certificates(Component):
     ) -> None:
         super().__init__(name, owner=owner, opts=opts)
         self.authority = Authority(credentials)
-        if config.issuer is _CERT_MANAGER:
+        if config.issuer is Issuer.CERT_MANAGER:
             self._declare_cert_manager(api_server)
         self.register_outputs({"issuer": config.issuer.value})
 
@@ -66,18 +59,16 @@ class Certificates(Component):
             NAMESPACE,
             owner=self.owner,
             api_server=api_server,
-            ports=[WEBHOOK_PORT],
+            ports=[cert_manager.WEBHOOK_PORT],
             opts=self.child(),
         )
-        operator = Chart(
-            NAMESPACE,
-            chart=CHART,
-            version=VERSION,
-            namespace=NAMESPACE,
-            values=_values(),
-            opts=self.child(
-                pulumi.ResourceOptions(depends_on=[namespace], transforms=[charts.adjusted(self.labels)])
-            ),
+        pin = part(cert_manager.PART)
+        operator = charts.layered(
+            self,
+            cert_manager.RELEASE,
+            pin.chart(cert_manager.CHART),
+            namespace,
+            cert_manager.values(pin.version),
         )
         pair = self.authority.key_pair
         key = Secret(
@@ -95,19 +86,3 @@ class Certificates(Component):
             {"spec": {"ca": {"secretName": AUTHORITY_SECRET}}},
             opts=self.child(pulumi.ResourceOptions(depends_on=[operator, key])),
         )
-
-
-_CERT_MANAGER: Final = config.Issuer.CERT_MANAGER
-
-
-def _values() -> dict[str, Any]:
-    """Values of cert-manager's chart. Its start-up check is left out: the ClusterIssuer, which its
-    webhook has to admit, is one."""
-    return {
-        "crds": {"enabled": True},
-        "resources": _RESOURCES,
-        "webhook": {"resources": _RESOURCES},
-        "cainjector": {"resources": _RESOURCES},
-        "startupapicheck": {"enabled": False},
-        "global": {"leaderElection": {"namespace": NAMESPACE}},
-    }

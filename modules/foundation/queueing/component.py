@@ -85,34 +85,19 @@ class Queueing(Component):
         webhooks: WebhookFailure,
         authority: Authority,
     ) -> Chart:
-        """Kueue from its own chart in two layers: its CRDs, then all else.
-
-        The CRDs depend on nothing that runs, so that nothing that uses one is declared before it, and the
-        operator can be replaced without them.
-        """
         pin = part(kueue.PART)
         pods_run = webhooks is WebhookFailure.FAIL
         pair = authority.server("kueue/server", kueue.SERVER_NAMES)
-        adjust = kueue.adjustment(pair, authority.bundle, webhooks, pulumi.Output.secret)
-        transforms = [charts.adjusted(self.labels, adjust)]
-
-        def layer(
-            resource: str, kinds: charts.Kinds, depends_on: list[pulumi.Resource], *, wait: bool
-        ) -> Chart:
-            return Chart(
-                resource,
-                name=kueue.RELEASE,
-                chart=str(pin.chart(kueue.CHART)),
-                namespace=names.KUEUE_NAMESPACE,
-                values=kueue.values(config, pin.version),
-                post_renderer=kinds,
-                skip_await=not wait,
-                opts=self.child(pulumi.ResourceOptions(depends_on=depends_on, transforms=transforms)),
-            )
-
-        crds = layer("kueue-crds", charts.only(charts.CRD), [], wait=True)
-        dropped = (charts.CRD,) if pods_run else (charts.CRD, _NOT_DECLARED_WITHOUT_PODS)
-        return layer("kueue", charts.without(*dropped), [crds, namespace], wait=pods_run)
+        return charts.layered(
+            self,
+            kueue.RELEASE,
+            pin.chart(kueue.CHART),
+            namespace,
+            kueue.values(config, pin.version),
+            adjust=kueue.adjustment(pair, authority.bundle, webhooks, pulumi.Output.secret),
+            leave_out=() if pods_run else (_NOT_DECLARED_WITHOUT_PODS,),
+            wait=pods_run,
+        )
 
     def _custom(
         self, kind: str, name: str, body: dict[str, object], opts: pulumi.ResourceOptions
