@@ -19,8 +19,7 @@ help:  ## list the commands
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
 ifeq ($(CLUSTER),current)
-	@$(PYTHON) -m sandbox pulumi
-	@$(PYTHON) -m stacks.current up --profile $(PROFILE)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m stacks.current up --profile $(PROFILE) $(if $(YES),--yes)
 else
 	@$(PYTHON) -m sandbox up --profile $(PROFILE)
 endif
@@ -32,8 +31,8 @@ status: .venv/ready  ## say what runs and where to look
 	@$(PYTHON) -m sandbox status
 
 preview: .venv/ready  ## what `pulumi up` would do to STACK, judged by the policies
-	@$(PYTHON) -m sandbox pulumi
-	@$(PYTHON) -m policies preview --stack $(STACK)
+	@if [ $(STACK) = local ] && $(PYTHON) -m sandbox status >/dev/null 2>&1; then eval "$$($(PYTHON) -m sandbox env)"; fi; \
+		PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m policies preview --stack $(STACK)
 
 verify: .venv/ready  ## check the running platform by what it does (WHAT=foundation, CLUSTER=current)
 	@$(PYTHON) -m pytest tests/cluster --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))

@@ -12,9 +12,10 @@ from profiles.load import load
 from profiles.problems import ProfileError
 from sandbox import cluster, machine, platform, status, tools
 from sandbox.cluster import Cluster
+from sandbox.places import BIN
 from sandbox.progress import Progress
 from sandbox.shell import SandboxError
-from stacks.deploy import DeployError
+from stacks.deploy import DeployError, pulumi_home
 
 _DEPLOY_TASK = "deploy the platform"
 _DEPLOY_SECONDS = 60.0
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     env = commands.add_parser("env", help='print settings for a shell: eval "$(python -m sandbox env)"')
     env.set_defaults(run=_env)
     pulumi = commands.add_parser(
-        "pulumi", help="build Pulumi alone, for a real cluster, and print where it is"
+        "pulumi", help="build Pulumi alone, for any cluster, and print the folder that it is in"
     )
     pulumi.set_defaults(run=_pulumi)
     return parser
@@ -94,13 +95,15 @@ def _env(_: argparse.Namespace, console: Console) -> None:
 
 
 def _pulumi(_: argparse.Namespace, console: Console) -> None:
-    wanted = (tools.PULUMI, tools.LANGUAGE_HOST, tools.PROVIDER)
+    told = Console(stderr=True, highlight=False, soft_wrap=True)
+    wanted = (tools.PULUMI, tools.LANGUAGE_HOST, tools.PROVIDER, tools.KUBERNETES)
     programs = tuple(tool.program for tool in tools.missing(wanted))
     tools.build(
-        programs,
-        Progress({f"build {each.name}": each.seconds for each in programs}, tools.workers(), console),
+        programs, Progress({f"build {each.name}": each.seconds for each in programs}, tools.workers(), told)
     )
     tools.link(wanted)
+    platform.install_provider(pulumi_home())
+    sys.stdout.write(f"{BIN}\n")
 
 
 if __name__ == "__main__":

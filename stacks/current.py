@@ -21,7 +21,16 @@ from rich.console import Console
 
 from profiles.load import load
 from profiles.problems import ProfileError
-from stacks.deploy import DeployError, Target, committed_stacks, configure, destroy, search_path, up
+from stacks.deploy import (
+    DeployError,
+    Target,
+    committed_stacks,
+    configure,
+    destroy,
+    pulumi_home,
+    search_path,
+    up,
+)
 
 _DATA = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "longhouse"
 
@@ -59,8 +68,6 @@ def main() -> int:
     parser.add_argument("command", choices=("up", "destroy"))
     parser.add_argument("--profile", required=True, help="the profile to deploy, and the stack's name")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--tools", type=Path, required=True, help="folder with Pulumi's programs")
-    parser.add_argument("--pulumi-home", type=Path, required=True, help="Pulumi home with the provider")
     arguments = parser.parse_args()
     console = Console(highlight=False)
     try:
@@ -77,7 +84,7 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace, console: Console) -> None:
     profile = load(arguments.profile)
-    path = search_path(arguments.tools, Path(sys.executable).parent)
+    path = search_path(Path(sys.executable).parent)
     context = current_context(path)
     if profile.cluster.context not in (None, context.name):
         raise DeployError(
@@ -92,7 +99,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
         kubeconfig = Path(scratch) / "kubeconfig"
         kubeconfig.touch(mode=0o600)
         kubeconfig.write_text(context.kubeconfig)
-        target = _target(profile.name, path, kubeconfig, arguments.pulumi_home, console)
+        target = _target(profile.name, path, kubeconfig, console)
         action = up if arguments.command == "up" else destroy
         with console.status("starting Pulumi") as status:
             changes = action(target, status.update)
@@ -108,7 +115,7 @@ def _ask(question: str, yes: bool) -> None:
         raise DeployError("nothing was touched")
 
 
-def _target(profile: str, path: str, kubeconfig: Path, home: Path, console: Console) -> Target:
+def _target(profile: str, path: str, kubeconfig: Path, console: Console) -> Target:
     backend = os.environ.get("PULUMI_BACKEND_URL") or _logged_in()
     if backend is None:
         (_DATA / "state").mkdir(parents=True, exist_ok=True)
@@ -118,7 +125,7 @@ def _target(profile: str, path: str, kubeconfig: Path, home: Path, console: Cons
     # A stack that the checkout has no configuration of is this machine's own.
     own = None if profile in committed_stacks() else _DATA / f"Pulumi.{profile}.yaml"
     target = Target(
-        stack=profile, profile=profile, kubeconfig=kubeconfig, path=path, home=home, backend=backend,
+        stack=profile, profile=profile, kubeconfig=kubeconfig, path=path, home=pulumi_home(), backend=backend,
         passphrase_file=passphrase, config_file=own,
     )  # fmt: skip
     configure(target)
@@ -126,9 +133,8 @@ def _target(profile: str, path: str, kubeconfig: Path, home: Path, console: Cons
 
 
 def _logged_in() -> str | None:
-    credentials = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "credentials.json"
     try:
-        url = json.loads(credentials.read_text()).get("current")
+        url = json.loads((pulumi_home() / "credentials.json").read_text()).get("current")
     except (OSError, ValueError):
         return None
     return str(url) if url else None

@@ -218,6 +218,11 @@ def _forget_unfinished(stack: automation.Stack) -> None:
         stack.import_stack(automation.Deployment(state.version, settled))
 
 
+def pulumi_home() -> Path:
+    """The user's own Pulumi home: plugins, and the backend that is logged in to."""
+    return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+
+
 def search_path(*first: Path) -> str:
     """A PATH on which these folders come first."""
     return os.pathsep.join([*(str(folder) for folder in first), os.environ.get("PATH", os.defpath)])
