@@ -18,6 +18,7 @@ PINS = Path(__file__).parent / "tools"
 _KUBERNETES_VERSION = "k8s.io/component-base/version"
 _PULUMI = "github.com/pulumi/pulumi"
 _PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+KUBERNETES_MINOR = "36"
 PROVIDER_VERSION = "4.25.0"
 """The release that the provider's pinned commit stands for; pyproject.toml pins the same for Python."""
 
@@ -80,7 +81,12 @@ LANGUAGE_HOST = _tool(
 )
 PROVIDER = _tool(
     "pulumi-resource-kubernetes", _PROVIDER,
-    defines={"main.Version": PROVIDER_VERSION},
+    defines={
+        "main.Version": PROVIDER_VERSION,
+        # What charts are told where no cluster can be asked; Helm's own build sets it too, else it is 1.20.
+        "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor": "1",
+        "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": KUBERNETES_MINOR,
+    },
     files={_PROVIDER: tuple(f"cmd/pulumi-resource-kubernetes/{name}" for name in ("schema.json", "terraform-mapping.json"))},
     names=(),  # Pulumi warns of a provider on PATH: it goes into Pulumi's home
     seconds=250,
@@ -90,7 +96,7 @@ KUBERNETES = _tool(
     defines={
         f"{_KUBERNETES_VERSION}.gitVersion": "{version}",
         f"{_KUBERNETES_VERSION}.gitMajor": "1",
-        f"{_KUBERNETES_VERSION}.gitMinor": "36",
+        f"{_KUBERNETES_VERSION}.gitMinor": KUBERNETES_MINOR,
     },
     names=("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet",
            "local-storage"),
