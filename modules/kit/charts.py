@@ -1,8 +1,7 @@
 """Upstream's own charts, declared part by part and adjusted where their values do not reach.
 
 A chart is rendered by the provider, into one Pulumi resource per object. Two things are done to it on the
-way: a post-renderer keeps or drops whole kinds (so that CRDs form a layer of their own, before anything
-that uses them), and a transform adjusts single objects (labels of the owner, certificates, what the
+way: a post-renderer cuts it in two (so that CRDs form a layer of their own, before anything that uses them), and a transform adjusts single objects (labels of the owner, certificates, what the
 platform knows better). Both work on objects, never on text in a template.
 """
 
@@ -10,9 +9,9 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pulumi
 from pulumi_kubernetes.helm.v4 import Chart, PostRendererArgs
@@ -20,9 +19,6 @@ from pulumi_kubernetes.helm.v4 import Chart, PostRendererArgs
 from modules.kit import rendered
 from modules.kit.component import FIELD_MANAGER, FIELD_MANAGER_ANNOTATION, Component
 from modules.kit.operator_namespace import OperatorNamespace
-from modules.kit.rendered import Selection
-
-CRD: Final = "CustomResourceDefinition"
 
 Adjust = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes an object as the chart rendered it and gives it as it shall be; the object may be changed in
@@ -44,34 +40,30 @@ def layered(
     depends on the first.
 
     The CRDs depend on nothing that runs, so that nothing that uses one is declared before it, and the
-    operator can be replaced without them. Objects of the kinds in ``leave_out`` are not declared at all.
+    operator can be replaced without them. Objects that match ``leave_out`` (`Kind` or `Kind/name-pattern`)
+    are not declared at all.
     ``wait`` says whether the operator has to run before what depends on it is declared; where no pod can
     run it never would.
     """
 
-    def layer(
-        name: str,
-        selection: Selection,
-        kinds: tuple[str, ...],
-        depends_on: list[pulumi.Resource],
-        *,
-        ready: bool,
-    ) -> Chart:
+    def layer(name: str, part: Sequence[str], depends_on: list[pulumi.Resource], *, ready: bool) -> Chart:
         return Chart(
             name,
             name=release,
             chart=str(chart),
             namespace=namespace.name,
             values=dict(values),
-            post_renderer=_post_renderer(selection, kinds),
+            post_renderer=PostRendererArgs(
+                command=sys.executable, args=[str(Path(rendered.__file__).resolve()), *part]
+            ),
             skip_await=not ready,
             opts=component.child(
                 pulumi.ResourceOptions(depends_on=depends_on, transforms=[adjusted(component.labels, adjust)])
             ),
         )
 
-    crds = layer(f"{release}-crds", Selection.ONLY, (CRD,), [], ready=True)
-    return layer(release, Selection.WITHOUT, (CRD, *leave_out), [crds, namespace], ready=wait)
+    crds = layer(f"{release}-crds", ["crds"], [], ready=True)
+    return layer(release, ["rest", *leave_out], [crds, namespace], ready=wait)
 
 
 def adjusted(ownership: Mapping[str, str], adjust: Adjust | None = None) -> pulumi.ResourceTransform:
@@ -104,9 +96,3 @@ def _own(found: dict[str, Any], ownership: Mapping[str, str]) -> dict[str, Any]:
         pod = template.setdefault("metadata", {})
         pod["labels"] = {**(pod.get("labels") or {}), **ownership}
     return found
-
-
-def _post_renderer(selection: Selection, kinds: tuple[str, ...]) -> PostRendererArgs:
-    return PostRendererArgs(
-        command=sys.executable, args=[str(Path(rendered.__file__).resolve()), selection.value, *kinds]
-    )

@@ -95,7 +95,7 @@ class Queueing(Component):
             namespace,
             kueue.values(config, pin.version),
             adjust=kueue.adjustment(pair, authority.bundle, webhooks, pulumi.Output.secret),
-            leave_out=() if pods_run else (_NOT_DECLARED_WITHOUT_PODS,),
+            leave_out=kueue.NOT_DECLARED if pods_run else (*kueue.NOT_DECLARED, _NOT_DECLARED_WITHOUT_PODS),
             wait=pods_run,
         )
 

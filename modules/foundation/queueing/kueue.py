@@ -68,6 +68,15 @@ naming them costs nothing.
 Plain pods are among them: a pod that nobody queues would take a node from under the queues' counting, so
 that shares would mean nothing. Pods of a kind that is queued itself are left alone."""
 
+NOT_DECLARED: Final = (
+    "ClusterRole/kueue-*-editor-role",
+    "ClusterRole/kueue-*-viewer-role",
+    "ClusterRole/kueue-batch-*-role",
+)
+"""Roles of the chart that are for people: they would widen Kubernetes' own `view`, `edit` and `admin`, and
+tenants' people have the platform's roles. The two that gather the others also come back when they are deleted
+while Kubernetes' aggregation still sees what they gather."""
+
 METRICS_CERTIFICATES: Final = "/etc/kueue/metrics/certs"
 """Where the operator looks for the certificate of its metrics, when it does not make its own."""
 

@@ -13,9 +13,7 @@ from pulumi_kubernetes.core.v1 import (
     ResourceQuota,
     ResourceQuotaSpecArgs,
     ServiceAccount,
-    ServiceAccountPatch,
 )
-from pulumi_kubernetes.meta.v1 import ObjectMetaPatchArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 from pulumi_kubernetes.rbac.v1 import ClusterRole, PolicyRuleArgs, RoleBinding, RoleRefArgs, SubjectArgs
 
@@ -25,7 +23,7 @@ from modules.foundation.tenants import access, config, limits
 from modules.foundation.tenants.access import Role
 from modules.kit import names, network_policies
 from modules.kit.cluster import Cluster, Identity
-from modules.kit.component import FIELD_MANAGER, FIELD_MANAGER_ANNOTATION, Component
+from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
 from modules.kit.operator_namespace import POD_SECURITY
 
@@ -163,14 +161,10 @@ class Tenant(Component):
             automount_service_account_token=True,
             opts=self._inside,
         )
-        ServiceAccountPatch(
+        # Every namespace has this one from the start; declaring it takes it over.
+        ServiceAccount(
             f"{self._name}-default",
-            metadata=ObjectMetaPatchArgs(
-                name="default",
-                namespace=self.namespace,
-                labels=self.labels,
-                annotations={FIELD_MANAGER_ANNOTATION: FIELD_MANAGER},
-            ),
+            metadata=self.meta("default", namespace=self.namespace),
             automount_service_account_token=False,
             opts=self._inside,
         )
