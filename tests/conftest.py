@@ -71,6 +71,8 @@ class Declared:
     provider: str
     protect: bool
     retain_on_delete: bool
+    deleted_with: str
+    """URN of the resource whose deletion takes this one along; empty for none."""
     transforms: tuple[Transform, ...]
     """Functions that the engine calls with each child before it is registered; this engine does not call
     them."""
@@ -162,6 +164,7 @@ class _Monitor(mocks.MockMonitor):
                     provider=request.provider,
                     protect=request.protect,
                     retain_on_delete=request.retainOnDelete,
+                    deleted_with=request.deletedWith,
                     transforms=tuple(
                         self.recording.transforms[callback.token] for callback in request.transforms
                     ),

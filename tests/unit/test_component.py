@@ -30,7 +30,7 @@ class Shelf(Component):
 
 
 def test_a_component_is_named_for_its_area_and_noun() -> None:
-    assert [r.type for r in record(lambda: Shelf("top")).resources][0] == "longhouse:test:Shelf"
+    assert record(lambda: Shelf("top")).resources[0].type == "longhouse:test:Shelf"
 
 
 def test_a_child_hangs_below_its_component() -> None:
@@ -62,7 +62,7 @@ def test_a_credential_is_declared_secret() -> None:
 
 
 def test_an_object_cannot_claim_another_owner() -> None:
-    with pytest.raises(ValueError, match="longhouse.dev/owner"):
+    with pytest.raises(ValueError, match="say who owns the object"):
         owned({labels.OWNER: "someone-else"}, labels.platform("shelf", "library"))
 
 

@@ -48,14 +48,16 @@ def test_parts_of_a_purpose_cannot_run_into_the_epoch_or_the_length() -> None:
 def test_a_password_has_its_length_and_needs_no_quoting(length: int) -> None:
     password = derive(MASTER, "a/b", 1, length)
     assert len(password) == length
-    assert password.isascii() and password.isalnum()
+    assert password.isascii()
+    assert password.isalnum()
 
 
 def test_letters_and_digits_are_drawn_evenly() -> None:
     drawn = "".join(derive(MASTER, f"a/{number}", 1, 62) for number in range(100))
     counts = [drawn.count(letter) for letter in set(drawn)]
     assert len(counts) == 62
-    assert min(counts) > 60 and max(counts) < 145, "100 of each are expected, with a deviation of 10"
+    assert min(counts) > 60, "100 of each are expected, with a deviation of 10"
+    assert max(counts) < 145, "100 of each are expected, with a deviation of 10"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,7 @@ def test_the_first_epoch_has_none_before_it() -> None:
     credentials = Credentials(MASTER, 2)
     first = credentials.previous()
     assert first == Credentials(MASTER, 1)
-    assert first is not None and first.previous() is None
+    assert first is not None
+    assert first.previous() is None
     assert first.password("a/b") != credentials.password("a/b")
     assert credentials.key("a/b") == derive_bytes(MASTER, "a/b", 2, 32)
