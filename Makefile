@@ -39,7 +39,7 @@ verify: .venv/ready  ## check the running platform by what it does (WHAT=foundat
 
 test: check unit  ## everything: static checks, unit tests, then the platform on the embedded cluster
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose \
-		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_down.py
+		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_down.py tests/lifecycle/test_simulated.py
 
 check: .venv/ready  ## formatter, linter, types, import directions, generated files
 	@ruff format --check --quiet . && ruff check --quiet . && mypy && lint-imports --verbose >/dev/null || (lint-imports; false)

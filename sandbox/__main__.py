@@ -62,8 +62,12 @@ def _up(arguments: argparse.Namespace, console: Console) -> None:
         profile = load(cluster.SIMULATED_PROFILE if refusal else arguments.profile)
         if refusal:
             console.print(f"No container can run here: {refusal}.", markup=False)
-            console.print(f"Profile {profile.name} instead of {arguments.profile}: a control plane with simulated nodes. "
-                          "Everything is scheduled, counted and refused as usual, and no program runs in any pod.")  # fmt: skip
+            console.print(
+                f"So this is profile {profile.name}, not {arguments.profile}: a control plane with simulated nodes. Pods are "
+                "scheduled, and refused where a namespace's rules say so; but no program runs in any of them, operators "
+                "included, so nothing is queued, no network policy is enforced and no volume is filled.",
+                markup=False,
+            )
         embedded = Cluster(profile, refusal)
         progress = Progress({**embedded.expected(), _DEPLOY_TASK: _DEPLOY_SECONDS}, tools.workers(), console)
         embedded.prepare(progress)

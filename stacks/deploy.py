@@ -160,7 +160,8 @@ def _attempt(operation: Callable[..., Any], tell: Callable[[str], None], **optio
     try:
         return operation(on_event=watch, color="never", **options)
     except automation.CommandError as failure:
-        raise DeployError("\n".join(watch.errors) or str(failure)) from None
+        said = watch.errors or [str(failure).rpartition("stderr:")[2].strip()]
+        raise DeployError("\n".join(said).strip() or "Pulumi was ended before it was done") from None
 
 
 def _changes(result: Any) -> Mapping[str, int]:
