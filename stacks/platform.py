@@ -77,13 +77,16 @@ def _cluster(profile: Profile) -> kubernetes.Provider:
     """The cluster to deploy to: the profile's context if it names one, else the kubeconfig's current one.
 
     The stack is the cluster's identity to Pulumi, so that a renamed context or another address of the same
-    API server does not replace everything.
+    API server does not replace everything. ConfigMaps and Secrets are changed in place: the provider would
+    replace them, and one with a fixed name is deleted first, under the pods that use it.
     """
     return kubernetes.Provider(
         "cluster",
         context=profile.cluster.context,
         cluster_identifier=pulumi.get_stack(),
         enable_server_side_apply=True,
+        enable_config_map_mutable=True,
+        enable_secret_mutable=True,
         kube_client_settings=kubernetes.KubeClientSettingsArgs(
             qps=REQUESTS_PER_SECOND, burst=2 * REQUESTS_PER_SECOND
         ),

@@ -40,6 +40,11 @@ def test_it_is_declared_in_the_cluster_of_the_profile_and_no_other(profile: str)
     assert not others, "an ambient kubeconfig would decide where these go"
 
 
+def test_a_rotated_secret_is_changed_in_place_under_the_pods_that_use_it(profile: str) -> None:
+    (cluster,) = declared(profile).of("pulumi:providers:kubernetes")
+    assert (cluster.inputs.enableSecretMutable, cluster.inputs.enableConfigMapMutable) == ("true", "true")
+
+
 def test_every_resource_hangs_below_a_component(profile: str) -> None:
     for each in declared(profile).objects:
         assert "longhouse:" in each.parent, each.name
