@@ -1,8 +1,9 @@
 """Upstream's own charts, declared part by part and adjusted where their values do not reach.
 
 A chart is rendered by the provider, into one Pulumi resource per object. Two things are done to it on the
-way: a post-renderer cuts it in two (so that CRDs form a layer of their own, before anything that uses them), and a transform adjusts single objects (labels of the owner, certificates, what the
-platform knows better). Both work on objects, never on text in a template.
+way: a post-renderer cuts it in two (so that CRDs form a layer of their own, before anything that uses
+them), and a transform adjusts single objects (labels of the owner, certificates, what the platform knows
+better). Both work on objects, never on text in a template.
 """
 
 from __future__ import annotations
