@@ -38,14 +38,18 @@ def main() -> int:
     """Measure, print a table; 0 when every run did what it should."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--profile", default="local")
-    parser.add_argument("--warm-only", action="store_true", help="leave the cold run out (it builds everything again)")
+    parser.add_argument(
+        "--warm-only", action="store_true", help="leave the cold run out (it builds everything again)"
+    )
     arguments = parser.parse_args()
     env = {**os.environ, "LONGHOUSE_INSTANCE": "longhouse-bench"}
     runs = []
     _sandbox("down", env=env)
     if not arguments.warm_only:
         with tempfile.TemporaryDirectory(prefix="longhouse-cold-") as scratch:
-            empty = {name: f"{scratch}/{name.lower()}" for name in ("XDG_CACHE_HOME", "GOCACHE", "GOMODCACHE")}
+            empty = {
+                name: f"{scratch}/{name.lower()}" for name in ("XDG_CACHE_HOME", "GOCACHE", "GOMODCACHE")
+            }
             # Go writes its module cache read-only; this lets the folder be taken away again.
             cold = {**env, **empty, "GOFLAGS": "-modcacherw"}
             runs.append(_measure("cold: empty caches", ["up", "--profile", arguments.profile], cold))
@@ -90,7 +94,9 @@ def _print(runs: list[Run]) -> None:
     warm = next(run for run in runs if run.what.startswith("warm"))
     table = Table("run", "time", "times the warm one", "peak memory above start")
     for run in runs:
-        table.add_row(run.what, clock(run.seconds), f"{run.seconds / warm.seconds:.2f}", f"{run.peak_mib:,.0f} MiB")
+        table.add_row(
+            run.what, clock(run.seconds), f"{run.seconds / warm.seconds:.2f}", f"{run.peak_mib:,.0f} MiB"
+        )
     size = sum(path.stat().st_size for path in CACHE.rglob("*") if path.is_file()) / 2**20
     console = Console(soft_wrap=True)
     console.print(table)
