@@ -1,6 +1,6 @@
 """The gate with the real engine, the real provider and the real pack, on a small project. It takes no cluster: the provider renders.
 
-Skipped where Pulumi and its provider are not on PATH.
+It needs what the sandbox builds, and so runs with the live tests of `make test`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,8 @@ from policies import preview
 from policies.preview import CHECKOUT, Preview, PreviewError
 from policies.resource import Record, at
 from policies.rule import Op
+from sandbox.platform import install_provider
 from tests.policies.objects import Edit, Stack, edited
-
-pytestmark = pytest.mark.skipif(
-    not all(
-        shutil.which(name) for name in ("pulumi", "pulumi-language-python", "pulumi-resource-kubernetes")
-    ),
-    reason="Pulumi and its Kubernetes provider are not on PATH: see `python -m sandbox env`",
-)
 
 _STACK = "gate"
 _PROGRAM = """
@@ -84,6 +78,17 @@ def project(tmp_path: Path) -> Path:
     (made / "__main__.py").write_text(_PROGRAM)
     _write(made, edited([Edit("claim", "", _CLAIM)]))
     return made
+
+
+@pytest.fixture(autouse=True)
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Pulumi home of the test's own, with the provider that the sandbox built."""
+    assert shutil.which("pulumi"), (
+        "Pulumi is not on PATH: `python -m sandbox pulumi` builds it and says where"
+    )
+    home = tmp_path / "pulumi"
+    install_provider(home)
+    monkeypatch.setenv("PULUMI_HOME", str(home))
 
 
 def _preview(project: Path) -> Preview:
