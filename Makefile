@@ -24,8 +24,12 @@ else
 	@$(PYTHON) -m sandbox up --profile $(PROFILE)
 endif
 
-down: .venv/ready  ## stop the embedded cluster and take away all but the caches
+down: .venv/ready  ## stop the embedded cluster and take away all but the caches (CLUSTER=current: what was deployed there)
+ifeq ($(CLUSTER),current)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m stacks.current destroy --profile $(PROFILE) $(if $(YES),--yes)
+else
 	@$(PYTHON) -m sandbox down
+endif
 
 status: .venv/ready  ## say what runs and where to look
 	@$(PYTHON) -m sandbox status
@@ -40,7 +44,7 @@ verify: .venv/ready  ## check the running platform by what it does (WHAT=foundat
 test: check unit  ## everything: static checks, unit tests, then the platform on the embedded cluster
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose \
 		tests/lifecycle/test_up.py tests/cluster tests/policies/test_real_preview.py \
-		tests/lifecycle/test_down.py tests/lifecycle/test_simulated.py
+		tests/lifecycle/test_down.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py
 
 check: .venv/ready  ## formatter, linter, types, import directions, generated files
 	@ruff format --check . && ruff check .

@@ -24,7 +24,6 @@ from profiles.problems import ProfileError
 from stacks.deploy import (
     DeployError,
     Target,
-    committed_stacks,
     configure,
     destroy,
     pulumi_home,
@@ -122,11 +121,11 @@ def _target(profile: str, path: str, kubeconfig: Path, console: Console) -> Targ
         backend = f"file://{_DATA}/state"
         console.print(f"state    {backend} (log in to another backend with `pulumi login`)", markup=False)
     passphrase = _passphrase_file(kubeconfig.parent)
-    # A stack that the checkout has no configuration of is this machine's own.
-    own = None if profile in committed_stacks() else _DATA / f"Pulumi.{profile}.yaml"
     target = Target(
-        stack=profile, profile=profile, kubeconfig=kubeconfig, path=path, home=pulumi_home(), backend=backend,
-        passphrase_file=passphrase, config_file=own,
+        # The embedded cluster's own stacks begin with `local`.
+        stack=f"{profile}-current" if profile.startswith("local") else profile,
+        profile=profile, kubeconfig=kubeconfig, path=path, home=pulumi_home(), backend=backend,
+        passphrase_file=passphrase,
     )  # fmt: skip
     configure(target)
     return target

@@ -34,8 +34,7 @@ class DeployError(Exception):
 class Target:
     """A stack and what it takes to reach it: Pulumi's own settings and a kubeconfig, never ambient ones.
 
-    ``path`` is where programs are looked for, ``backend`` a URL such as ``file:///...``, ``config_file`` the stack's
-    configuration where it is not beside the program. Without ``checkpoints`` the state is written once, at the end: for
+    ``path`` is where programs are looked for, ``backend`` a URL such as ``file:///...``. Without ``checkpoints`` the state is written once, at the end: for
     a cluster on which what a killed run left can be found and taken away.
     """
 
@@ -46,7 +45,6 @@ class Target:
     home: Path
     backend: str
     passphrase_file: Path
-    config_file: Path | None = None
     checkpoints: bool = True
 
     @property
@@ -89,28 +87,16 @@ def configure(target: Target) -> None:
 
     Raises DeployError with what Pulumi says when it refuses.
     """
-    where = [
-        "--stack",
-        target.stack,
-        *(["--config-file", str(target.config_file)] if target.config_file else []),
-    ]
+    where = ("--stack", target.stack)
     _pulumi(target, "stack", "select", "--create", target.stack)
     _pulumi(target, "config", "set", *where, f"{PROJECT}:profile", target.profile)
-    config = target.config_file or config_file(target.stack)
-    if SECRET not in config.read_text():
+    if SECRET not in config_file(target.stack).read_text():
         _pulumi(target, "config", "set", *where, "--secret", SECRET, stdin=secrets.token_urlsafe(48))
 
 
 def config_file(stack: str) -> Path:
     """Where the checkout keeps a stack's configuration."""
     return CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
-
-
-def committed_stacks() -> tuple[str, ...]:
-    """The stacks whose configuration is part of the checkout: all but the embedded cluster's."""
-    files = (CHECKOUT / "stacks").glob("Pulumi.*.yaml")
-    found = (file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
-    return tuple(sorted(name for name in found if not name.startswith("local")))
 
 
 def _pulumi(target: Target, *words: str, stdin: str | None = None) -> None:
@@ -128,19 +114,19 @@ def up(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
     ``tell`` is given a few words whenever something happens. Raises DeployError with what went wrong.
     """
     stack = _ready(target)
-    return _changes(_attempt(stack.up, tell, config_file=_config_file(target)))
+    return _changes(_attempt(stack.up, tell))
 
 
 def refresh(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
     """Read every resource back from the cluster into the state. Returns counts as ``up`` does."""
     stack = _ready(target)
-    return _changes(_attempt(stack.refresh, tell, config_file=_config_file(target)))
+    return _changes(_attempt(stack.refresh, tell))
 
 
 def destroy(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
     """Take away everything that the stack declared. Returns counts as ``up`` does."""
     stack = _ready(target)
-    return _changes(_attempt(stack.destroy, tell, config_file=_config_file(target)))
+    return _changes(_attempt(stack.destroy, tell))
 
 
 def declared(target: Target) -> frozenset[tuple[str, str]]:
@@ -166,10 +152,6 @@ def _attempt(operation: Callable[..., Any], tell: Callable[[str], None], **optio
 
 def _changes(result: Any) -> Mapping[str, int]:
     return {str(operation): count for operation, count in (result.summary.resource_changes or {}).items()}
-
-
-def _config_file(target: Target) -> str | None:
-    return str(target.config_file) if target.config_file else None
 
 
 def _ready(target: Target) -> automation.Stack:

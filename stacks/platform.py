@@ -82,6 +82,8 @@ def _cluster(profile: Profile) -> kubernetes.Provider:
     """
     return kubernetes.Provider(
         "cluster",
+        # Empty, not absent: else the path in KUBECONFIG, a fact of one machine, becomes part of the state.
+        kubeconfig="",
         context=profile.cluster.context,
         cluster_identifier=pulumi.get_stack(),
         enable_server_side_apply=True,
