@@ -92,7 +92,7 @@ def test_a_tenants_file_yields_to_the_profiles_differences(directory: Path) -> N
     (directory / "local-x.yaml").write_text("extends: local\ntenants: {atlas: {quota: {pods: 7}}}\n")
     atlas = load("local-x", directory).tenants["atlas"]
     assert atlas.quota.pods == 7, "the profile's own difference"
-    assert atlas.quota.cpu == "600m", "the difference of the profile that it extends"
+    assert atlas.quota.cpu == "400m", "the difference of the profile that it extends"
     assert atlas.groups.admin == ("atlas-leads",), "the tenant's file"
 
 
