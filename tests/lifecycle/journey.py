@@ -40,6 +40,11 @@ class Journey:
     empty: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
 
+    @property
+    def profiles(self) -> Path:
+        """The tests' own copy of the shipped profiles."""
+        return Path(self.env["LONGHOUSE_PROFILES"])
+
     def sandbox(self, *words: str) -> int:
         """Run the sandbox's command line to its end, showing what it says; its exit code."""
         return subprocess.run(

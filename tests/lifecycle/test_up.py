@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import yaml
 
 from tests.lifecycle.journey import PROFILE, Journey
 
@@ -35,15 +39,38 @@ def test_a_start_that_was_killed_goes_on_when_it_is_run_again(journey: Journey) 
 def test_a_deployment_whose_pulumi_was_killed_half_way_converges_when_it_is_run_again(
     journey: Journey,
 ) -> None:
-    code = journey.sandbox_killing(
-        "up",
-        f"--profile={PROFILE}",
-        when=lambda: journey.has("namespaces", "--selector=longhouse.dev/tenant"),
-        whom=lambda pid: _descendant(pid, "pulumi"),
-    )
-    assert code == 1, "a deployment that was killed must say that it failed"
+    """Also when the profile has lost a tenant in between, of which the state never knew."""
+    with _one_tenant_more(journey, "leaver"):
+        code = journey.sandbox_killing(
+            "up",
+            f"--profile={PROFILE}",
+            when=lambda: journey.has("namespaces", "--selector=longhouse.dev/tenant=leaver"),
+            whom=lambda pid: _descendant(pid, "pulumi"),
+        )
+        assert code == 1, "a deployment that was killed must say that it failed"
     assert journey.sandbox("up", f"--profile={PROFILE}") == 0
     state = journey.state()
     assert not state.get("pending_operations")
     journey.resources = frozenset(journey.ids())
     assert len(journey.resources) == len(journey.ids()), "an object stands twice in the state"
+    gone = journey.kubectl("wait", "--for=delete", "namespace/tenant-leaver", "--timeout=60s")
+    assert gone.returncode == 0, gone.stderr
+    assert not journey.has("clusterqueues.kueue.x-k8s.io", "--selector=longhouse.dev/tenant=leaver")
+
+
+@contextmanager
+def _one_tenant_more(journey: Journey, name: str) -> Iterator[None]:
+    """The profile has one tenant more for as long as the body runs."""
+    record, profile = (journey.profiles / path for path in (f"tenants/{name}.yaml", f"{PROFILE}.yaml"))
+    text = profile.read_text()
+    quota = {"cpu": "300m", "memory": "512Mi", "storage": "1Gi", "pods": 5}
+    groups = {"admin": ["leavers"]}
+    record.write_text(
+        yaml.safe_dump({"owner": "leavers", "data_class": "internal", "groups": groups, "quota": quota})
+    )
+    profile.write_text(yaml.safe_dump({**yaml.safe_load(text), "tenants": {name: {}}}))
+    try:
+        yield
+    finally:
+        profile.write_text(text)
+        record.unlink()
