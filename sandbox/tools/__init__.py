@@ -1,4 +1,4 @@
-"""The programs that the sandbox runs: built from pins, or found on PATH at the very version that is pinned."""
+"""The programs that the sandbox runs: built from the pins in this folder, or found on PATH at the very version that is pinned.
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.golang import GoProgram
 from sandbox.places import BIN
 from sandbox.progress import Progress
 
-PINS = Path(__file__).parent / "tools"
+PINS = Path(__file__).parent
 _KUBERNETES_VERSION = "k8s.io/component-base/version"
 _PULUMI = "github.com/pulumi/pulumi"
 _PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
