@@ -1,4 +1,4 @@
-"""The programs that the sandbox runs: built from the pins in this folder, or found on PATH at the very version that is pinned.
+"""The programs that the sandbox runs: built from the pins in this folder, or found on PATH at the pinned version."""
 
 from __future__ import annotations
 
