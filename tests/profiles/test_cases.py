@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from profiles import rules
 from profiles.load import load
 from profiles.problems import ProfileError
+from profiles.rules.finding import Rule
 from tests.profiles.harness import Case, cases, told
 
 
@@ -42,7 +45,7 @@ def test_a_right_profile_is_taken(case: Case, directory: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
-def test_every_rule_refuses_a_case(rule: rules.Rule) -> None:
+def test_every_rule_refuses_a_case(rule: Rule) -> None:
     named = {expected.options.get("rule") for case in cases("error") for expected in case.expected}
     assert rule.__name__ in named, "a rule that no case breaks may refuse nothing"
 
@@ -50,7 +53,8 @@ def test_every_rule_refuses_a_case(rule: rules.Rule) -> None:
 def test_every_rule_is_in_force() -> None:
     written = {
         value
-        for name, value in vars(rules).items()
+        for room in pkgutil.iter_modules(rules.__path__)
+        for value in vars(importlib.import_module(f"{rules.__name__}.{room.name}")).values()
         if callable(value) and getattr(value, "__annotations__", {}).get("return") == "Iterator[Finding]"
     }
     assert written == set(rules.RULES), "a rule outside RULES is never asked"

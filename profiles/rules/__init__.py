@@ -1,0 +1,22 @@
+"""What must hold between values that are each fine by themselves.
+
+A rule is a pure function of the typed profile, named for what it holds true. It yields a finding per contradiction, at the key that has to change. A
+finding names the other keys it hangs on (`involves`), so that it is not told when one of those is wrong by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from profiles.rules import cluster, network, people, pools, quota, residency
+from profiles.rules.finding import Rule
+
+RULES: Final[tuple[Rule, ...]] = (
+    *pools.RULES,
+    *cluster.RULES,
+    *people.RULES,
+    *quota.RULES,
+    *residency.RULES,
+    *network.RULES,
+)
+"""Every rule, in the order in which a profile is read."""
