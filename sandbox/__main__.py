@@ -16,6 +16,7 @@ from sandbox.places import BIN
 from sandbox.progress import Progress
 from sandbox.shell import SandboxError
 from stacks.deploy import DeployError, pulumi_home
+from upstream import UpstreamError
 
 _DEPLOY_TASK = "deploy the platform"
 _DEPLOY_SECONDS = 60.0
@@ -27,7 +28,7 @@ def main() -> int:
     console = Console(highlight=False, soft_wrap=True)
     try:
         arguments.run(arguments, console)
-    except (SandboxError, DeployError, ProfileError) as problem:
+    except (SandboxError, DeployError, ProfileError, UpstreamError) as problem:
         console.print(f"[red]error[/]   {arguments.command}:", end=" ")
         console.print(str(problem), markup=False)
         return 1

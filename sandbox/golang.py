@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sandbox.places import CACHE
 from sandbox.shell import run
+from upstream import module_directory
 
 # The compiler's own garbage collector runs less often: a fifth less time for memory that a build machine has.
 _BUILD_SETTINGS = {"CGO_ENABLED": "0", "GOGC": "400", "GOFLAGS": "-buildvcs=false"}
@@ -71,7 +72,7 @@ class GoProgram:
                 cwd=self.folder, env={**os.environ, **_BUILD_SETTINGS},
             )  # fmt: skip
             for module, paths in self.files.items():
-                source = Path(run("go", "list", "-m", "-f", "{{.Dir}}", module, cwd=self.folder).strip())
+                source = module_directory(self.folder, module)
                 for path in paths:
                     shutil.copy(source / path, scratch)
                     (Path(scratch) / Path(path).name).chmod(0o755)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from modules.foundation.gpu_pools import placement
@@ -17,7 +16,7 @@ from sandbox import tools
 from sandbox.kubectl import kubectl
 from sandbox.places import BIN, CHECKOUT, KUBECONFIG
 from sandbox.process import Process
-from sandbox.shell import run
+from upstream import module_directory
 
 _ANNOTATION = ("kwok.x-k8s.io/node", "fake")
 _FILES = CHECKOUT / "sandbox" / "files"
@@ -37,7 +36,7 @@ KWOK = Process("kwok")
 def start(enter: Callable[..., tuple[str, ...]]) -> None:
     """Start kwok, unless it runs; ``enter`` turns a command into the one that runs it beside the control plane."""
     pin = tools.KWOK.program
-    module = Path(run("go", "list", "-m", "-f", "{{.Dir}}", pin.module, cwd=pin.folder).strip())
+    module = module_directory(pin.folder, pin.module)
     stages = [*(module / stage for stage in _STAGES), _FILES / "pod-complete.yaml"]
     KWOK.ensure(
         enter(

@@ -40,7 +40,7 @@ class Part:
     @property
     def directory(self) -> Path:
         """The module's verified source, downloaded when it is not in Go's module cache yet."""
-        return _download(self.folder, self.module)
+        return module_directory(self.folder, self.module)
 
     def chart(self, path: str) -> Path:
         """The folder of the Helm chart that the module ships at ``path``.
@@ -77,7 +77,12 @@ def part(name: str) -> Part:
 
 
 @cache
-def _download(folder: Path, module: str) -> Path:
+def module_directory(folder: Path, module: str) -> Path:
+    """The verified source of ``module`` at the version that ``folder/go.mod`` pins, downloaded when it is not in Go's
+    module cache yet.
+
+    Raises UpstreamError when it can't be had or does not match its hash.
+    """
     try:
         done = subprocess.run(
             ["go", "mod", "download", "-json", module],
