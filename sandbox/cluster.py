@@ -126,6 +126,8 @@ class Cluster:
 
     def start(self, progress: Progress) -> None:
         """Start all of it on what is built, or do nothing where it runs already."""
+        STATE.mkdir(parents=True, exist_ok=True)
+        STATE.chmod(0o700)  # it holds the cluster's keys
         self._refuse_other_network()
         tools.link(self.tools)
         with progress.task(_PLANE_TASK):
@@ -146,7 +148,6 @@ class Cluster:
                 f"profile {self.profile.name} describes another network (its `cluster:`) than the embedded cluster has: "
                 "run `make down` first"
             )
-        _NETWORK.parent.mkdir(parents=True, exist_ok=True)
         _NETWORK.write_text(wanted)
 
     def _join(self) -> None:

@@ -34,7 +34,6 @@ PACKAGES = (
     Package("iproute2", "ip"),
     Package("util-linux", "nsenter"),
     Package("procps", "sysctl"),
-    Package("sysvinit-utils", "pidof"),
     Package("containernetworking-plugins", str(CNI_PLUGINS / "bridge")),
     Package("buildah", "buildah"),
     Package("mmdebstrap", "mmdebstrap"),

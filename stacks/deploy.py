@@ -117,12 +117,6 @@ def up(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
     return _changes(_attempt(stack.up, tell))
 
 
-def refresh(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
-    """Read every resource back from the cluster into the state. Returns counts as ``up`` does."""
-    stack = _ready(target)
-    return _changes(_attempt(stack.refresh, tell))
-
-
 def destroy(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
     """Take away everything that the stack declared. Returns counts as ``up`` does."""
     stack = _ready(target)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -270,13 +268,3 @@ def tenants(live: Live, request: pytest.FixtureRequest) -> tuple[Tenant, Tenant]
         f"the checks need two tenants, and the cluster has {[each.name for each in found]}"
     )
     return found[0], found[1]
-
-
-def sandbox(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the sandbox's command line, showing what it says."""
-    return subprocess.run([sys.executable, "-m", "sandbox", *words], check=False, text=True, **options)
-
-
-def have(program: str) -> bool:
-    """Whether this machine has a program."""
-    return shutil.which(program) is not None
