@@ -43,7 +43,7 @@ class Tool:
         except (OSError, subprocess.TimeoutExpired):
             return None
         wanted = re.escape(self.program.version.removeprefix("v"))
-        return Path(found) if re.search(rf"(?<![\d.]){wanted}(?![\w.])", said) else None
+        return Path(found) if re.search(rf"(?<![\d.]){wanted}(?![\w.-])", said) else None
 
 
 def _tool(
@@ -144,9 +144,10 @@ def missing(tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
 
 
 def workers() -> int:
-    """How many builds run side by side: a core each, and 4 GiB each, which the largest link step needs."""
+    """How many builds run side by side: one for two cores, which a build keeps busy by itself, and for 4 GiB, which the
+    largest link step needs."""
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return max(1, min(os.cpu_count() or 1, int(memory_gib // 4)))
+    return max(1, min((os.cpu_count() or 1) // 2, int(memory_gib // 4)))
 
 
 def build(programs: tuple[GoProgram, ...], progress: Progress) -> None:

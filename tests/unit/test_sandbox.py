@@ -1,0 +1,241 @@
+"""The sandbox's own decisions, without a cluster."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import socket
+import subprocess
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from profiles.load import load
+from sandbox import cluster, golang, machine, orphans, process, progress, simulated, tools
+from sandbox.golang import GoProgram
+from sandbox.namespaces import Namespaces
+from sandbox.process import Process
+from sandbox.progress import Progress, clock
+from sandbox.shell import SandboxError, run, wait_until
+from sandbox.tools import Tool
+
+
+class TestShell:
+    def test_a_failed_command_is_told_with_what_it_said(self) -> None:
+        with pytest.raises(SandboxError, match=r"(?s)exit code 3: sh -c .*too bad"):
+            run("sh", "-c", "echo too bad >&2; exit 3")
+
+    def test_a_missing_program_is_named(self) -> None:
+        with pytest.raises(SandboxError, match="'no-such-program' is missing"):
+            run("no-such-program")
+
+    def test_what_never_comes_is_told_with_the_end_of_the_log(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        log.write_text("the reason\n")
+        with pytest.raises(SandboxError, match=r"(?s)it is there: not so after 0 seconds.*the reason"):
+            wait_until("it is there", lambda: False, 0, log)
+
+
+class TestProcess:
+    @pytest.fixture(autouse=True)
+    def _folders(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(process, "_RECORDS", tmp_path / "records")
+        monkeypatch.setattr(process, "LOGS", tmp_path / "logs")
+
+    def test_a_program_that_was_started_is_known_until_it_is_stopped(self) -> None:
+        sleeper = Process("sleeper")
+        assert sleeper.pid is None
+        started = sleeper.start(["sleep", "60"])
+        assert sleeper.pid == started.pid
+        sleeper.stop()
+        assert sleeper.pid is None
+        assert started.wait(5) != 0
+
+    def test_a_program_that_runs_is_not_started_again(self) -> None:
+        sleeper = Process("sleeper")
+        started = sleeper.start(["sleep", "60"])
+        sleeper.ensure(["sleep", "60"])
+        assert sleeper.pid == started.pid
+        sleeper.stop()
+        started.wait(5)
+
+    def test_another_program_with_the_same_id_is_not_taken_for_ours(self, tmp_path: Path) -> None:
+        with subprocess.Popen(["sleep", "60"]) as stranger:
+            (tmp_path / "records").mkdir()
+            (tmp_path / "records" / "ours.json").write_text(json.dumps({"pid": stranger.pid, "started": "1"}))
+            ours = Process("ours")
+            assert ours.pid is None
+            ours.stop()
+            assert stranger.poll() is None, "a stranger was stopped"
+            stranger.kill()
+
+
+class TestProgress:
+    @pytest.mark.parametrize(
+        ("seconds", "said"), [(0, "0s"), (59.4, "59s"), (60, "1m00s"), (185, "3m05s"), (3600, "60m00s")]
+    )
+    def test_a_duration_reads_as_a_person_says_it(self, seconds: float, said: str) -> None:
+        assert clock(seconds) == said
+
+    def test_what_is_left_is_shared_by_those_who_work(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(progress, "_HISTORY", tmp_path / "durations.json")
+        assert Progress({"a": 60, "b": 30}, workers=2).remaining() == 45
+
+    def test_this_machines_own_figure_is_better_than_the_expected_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(progress, "_HISTORY", tmp_path / "durations.json")
+        with Progress({"a": 60}, console=Console(file=io.StringIO())).task("a"):
+            pass
+        assert Progress({"a": 60}).remaining() < 1
+
+    def test_a_broken_history_is_no_reason_to_stop(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "durations.json").write_text("{")
+        monkeypatch.setattr(progress, "_HISTORY", tmp_path / "durations.json")
+        assert Progress({"a": 60}).remaining() == 60
+
+    def test_a_failed_task_is_told_and_not_remembered(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(progress, "_HISTORY", tmp_path / "durations.json")
+        told = Console(file=io.StringIO(), record=True)
+        with pytest.raises(ValueError, match="no"), Progress({"a": 60}, console=told).task("a"):
+            raise ValueError("no")
+        assert "failed  a after" in told.export_text()
+        assert not (tmp_path / "durations.json").exists()
+
+
+class TestTools:
+    @pytest.fixture
+    def program(self, tmp_path: Path) -> GoProgram:
+        folder = tmp_path / "pin"
+        folder.mkdir()
+        (folder / "go.mod").write_text("module here\n\nrequire (\n\texample.com/tool v1.2.3\n)\n")
+        (folder / "go.sum").write_text("example.com/tool v1.2.3 h1:aaa=\n")
+        return GoProgram("tool", folder, "example.com/tool")
+
+    def test_the_cache_is_keyed_by_every_hash(self, program: GoProgram) -> None:
+        before = program.directory
+        assert before == program.directory
+        (program.folder / "go.sum").write_text("example.com/tool v1.2.3 h1:bbb=\n")
+        assert program.directory != before
+
+    def test_the_version_is_the_pinned_one(self, program: GoProgram) -> None:
+        assert program.version == "v1.2.3"
+        with pytest.raises(LookupError, match=r"does not require example\.com/other"):
+            golang.required_version(program.folder, "example.com/other")
+
+    @pytest.mark.parametrize(
+        ("said", "taken"),
+        [("tool v1.2.3", True), ("1.2.3", True), ("1.2.30", False), ("11.2.3", False), ("1.2.3-rc1", False)],
+    )
+    def test_a_tool_on_path_is_taken_at_the_pinned_version_only(
+        self, program: GoProgram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, taken: bool
+    ) -> None:
+        script = tmp_path / "bin" / "tool"
+        script.parent.mkdir()
+        script.write_text(f"#!/bin/sh\necho '{said}'\n")
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(script.parent))
+        assert (Tool(program, ("tool",), ("version",)).on_path() == script) is taken
+
+    def test_kubernetes_is_one_program_under_the_names_of_its_components(self) -> None:
+        source = (tools.KUBERNETES.program.folder / "main.go").read_text()
+        assert all(f'"{name}":' in source for name in tools.KUBERNETES.names)
+
+
+class TestMachine:
+    def test_containers_need_linux(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(platform, "system", lambda: "Darwin")
+        assert machine.why_no_container() == "containers need Linux, and this is Darwin"
+
+    def test_the_machines_end_of_the_link_is_the_other_address(self) -> None:
+        assert Namespaces(IPv4Address("172.30.255.1")).machine_address == IPv4Address("172.30.255.2")
+        assert Namespaces(IPv4Address("172.30.255.6")).machine_address == IPv4Address("172.30.255.5")
+
+    def test_two_runs_do_not_meet(self) -> None:
+        with (
+            cluster.exclusive(),
+            pytest.raises(SandboxError, match="is at work on the embedded cluster"),
+            cluster.exclusive(),
+        ):
+            pytest.fail("two runs at once")
+
+
+class TestSimulatedNodes:
+    def test_every_node_of_the_profile_is_there_but_the_real_one(self) -> None:
+        pools = tuple(load("local").node_pools.values())
+        names = [node["metadata"]["name"] for node in simulated.nodes(pools, real="general")]
+        assert len(names) == sum(pool.nodes for pool in pools) - 1
+        assert "general-0" not in names
+        assert len(simulated.nodes(pools, real=None)) == len(names) + 1
+
+    def test_a_node_has_its_pools_size_labels_and_taints(self) -> None:
+        pools = tuple(load("local").node_pools.values())
+        node = next(each for each in simulated.nodes(pools, None) if each["metadata"]["name"] == "cloud-l4-0")
+        assert node["status"]["allocatable"]["nvidia.com/gpu"] == "1"
+        assert node["metadata"]["labels"]["longhouse.dev/region"] == "eu-central-1"
+        assert {taint["key"] for taint in node["spec"]["taints"]} == {"nvidia.com/gpu", "longhouse.dev/site"}
+
+
+class TestOrphans:
+    def test_only_what_no_state_lists_and_nothing_owns_is_deleted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def item(name: str, **meta: Any) -> Mapping[str, Any]:
+            return {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": "here", **meta},
+            }
+
+        listed = [
+            item("declared"),
+            item("orphan"),
+            item("owned", ownerReferences=[{"kind": "Deployment"}]),
+            item("going", deletionTimestamp="2026-01-01T00:00:00Z"),
+        ]
+        asked: list[tuple[str, ...]] = []
+
+        def kubectl(*words: str, stdin: str | None = None) -> str:
+            asked.append(words)
+            return "secrets\nendpoints\n" if words[0] == "api-resources" else json.dumps({"items": listed})
+
+        monkeypatch.setattr(orphans, "kubectl", kubectl)
+        assert orphans.sweep([("Secret.core", "here/declared")]) == ["Secret.core here/orphan"]
+        deletions = [words for words in asked if words[0] == "delete"]
+        assert [words[1:4] for words in deletions] == [("Secret", "orphan", "--namespace=here")]
+        assert all("endpoints" not in words[1] for words in asked if words[0] == "get")
+
+
+def test_ports_of_a_simulated_cluster_are_not_fought_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from sandbox import control_plane
+
+    monkeypatch.setattr(control_plane, "_CLUSTER", tmp_path / "none")
+    monkeypatch.setattr(control_plane, "healthy", lambda: False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        profile = load("local")
+        plane = cluster.Cluster(
+            profile.model_copy(
+                update={
+                    "cluster": profile.cluster.model_copy(
+                        update={"api_server": profile.cluster.api_server.model_copy(update={"port": port})}
+                    )
+                }
+            ),
+            refusal="none here",
+        ).plane
+        with pytest.raises(SandboxError, match=f"port {port} of this machine is taken"):
+            plane.start()
