@@ -115,7 +115,7 @@ class TestQueues:
             return [each for each in (first, second) if _admitted(live, each)]
 
         with live.objects(first):
-            live.eventually("a job within the share is admitted", running)
+            live.eventually("a job within the share is admitted", lambda: _admitted(live, first))
             with live.objects(second):
                 live.eventually("a job over the share borrows", lambda: len(running()) == 2)
                 with live.objects(reclaim):
