@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from profiles.load import load
+from sandbox import platform
 from stacks import current, deploy
 from stacks.deploy import DeployError, Target
 
@@ -70,8 +71,9 @@ def test_a_lock_of_another_machine_is_not_ours_to_judge(target: Target, tmp_path
     assert stack.cancelled == 0
 
 
-def test_checkpoints_are_skipped_only_where_that_was_said(target: Target) -> None:
+def test_checkpoints_are_skipped_on_the_embedded_cluster_and_nowhere_else(target: Target) -> None:
     assert "PULUMI_SKIP_CHECKPOINTS" not in target.environment
+    assert "PULUMI_SKIP_CHECKPOINTS" in platform.target("local").environment
 
 
 def test_where_nobody_can_answer_the_answer_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
