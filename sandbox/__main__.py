@@ -95,7 +95,7 @@ def _status(_: argparse.Namespace, console: Console) -> None:
 
 
 def _env(_: argparse.Namespace, console: Console) -> None:
-    for name, value in platform.target(platform.STACK).environment.items():
+    for name, value in platform.target().environment.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 

@@ -20,7 +20,6 @@ NAME = INSTANCE
 _KWOK_HOME = STATE / "kwok"
 _CLUSTER = _KWOK_HOME / "clusters" / NAME
 _SETTINGS = STATE / "kwokctl.yaml"
-_COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,10 @@ _BACKEND = PULUMI_HOME / "state"
 _PASSPHRASE = PULUMI_HOME / "passphrase"
 
 
-def target(profile: str) -> Target:
+def target() -> Target:
     """The embedded cluster's stack."""
     return Target(
         stack=STACK,
-        profile=profile,
         kubeconfig=KUBECONFIG,
         path=search_path(BIN, Path(sys.executable).parent),
         home=PULUMI_HOME,
@@ -47,14 +46,14 @@ def up(profile: str, tell: Callable[[str], None]) -> Mapping[str, int]:
 
 def prepare(profile: str) -> Target:
     """Everything that ``pulumi up`` needs: provider, backend, passphrase, the stack and its configuration."""
-    wanted = target(profile)
+    wanted = target()
     _BACKEND.mkdir(parents=True, exist_ok=True)
     install_provider(PULUMI_HOME)
     if not _PASSPHRASE.exists():
         _PASSPHRASE.touch(mode=0o600)
         _PASSPHRASE.write_text(secrets.token_urlsafe(32))
         forget()  # secrets sealed with an earlier passphrase can't be read with this one
-    configure(wanted)
+    configure(wanted, profile)
     return wanted
 
 

@@ -124,10 +124,10 @@ def _target(profile: str, path: str, kubeconfig: Path, console: Console) -> Targ
     target = Target(
         # The embedded cluster's own stacks begin with `local`.
         stack=f"{profile}-current" if profile.startswith("local") else profile,
-        profile=profile, kubeconfig=kubeconfig, path=path, home=pulumi_home(), backend=backend,
+        kubeconfig=kubeconfig, path=path, home=pulumi_home(), backend=backend,
         passphrase_file=passphrase,
     )  # fmt: skip
-    configure(target)
+    configure(target, profile)
     return target
 
 

@@ -39,7 +39,6 @@ class Target:
     """
 
     stack: str
-    profile: str
     kubeconfig: Path
     path: str
     home: Path
@@ -82,14 +81,14 @@ class _Watch:
             )
 
 
-def configure(target: Target) -> None:
+def configure(target: Target, profile: str) -> None:
     """Make the stack unless it is there, and set what it lacks: the profile's name, and a master secret made now.
 
     Raises DeployError with what Pulumi says when it refuses.
     """
     where = ("--stack", target.stack)
     _pulumi(target, "stack", "select", "--create", target.stack)
-    _pulumi(target, "config", "set", *where, f"{PROJECT}:profile", target.profile)
+    _pulumi(target, "config", "set", *where, f"{PROJECT}:profile", profile)
     if SECRET not in config_file(target.stack).read_text():
         _pulumi(target, "config", "set", *where, "--secret", SECRET, stdin=secrets.token_urlsafe(48))
 

@@ -78,7 +78,7 @@ class Journey:
 
     def pulumi(self, *words: str) -> str:
         """What the real Pulumi, run by hand as README says, printed; an AssertionError when it failed."""
-        env = {**self.env, **target(PROFILE).environment}
+        env = {**self.env, **target().environment}
         done = subprocess.run(
             [str(BIN / "pulumi"), "--non-interactive", "--color=never", *words, f"--stack={STACK}"],
             check=False, capture_output=True, text=True, env=env, cwd=CHECKOUT,

@@ -32,7 +32,7 @@ class _Stack:
 def target(tmp_path: Path) -> Target:
     """A stack in a file backend."""
     return Target(
-        stack="s", profile="local", kubeconfig=tmp_path / "kubeconfig", path=os.defpath, home=tmp_path,
+        stack="s", kubeconfig=tmp_path / "kubeconfig", path=os.defpath, home=tmp_path,
         backend=f"file://{tmp_path}", passphrase_file=tmp_path / "passphrase",
     )  # fmt: skip
 
@@ -73,7 +73,7 @@ def test_a_lock_of_another_machine_is_not_ours_to_judge(target: Target, tmp_path
 
 def test_checkpoints_are_skipped_on_the_embedded_cluster_and_nowhere_else(target: Target) -> None:
     assert "PULUMI_SKIP_CHECKPOINTS" not in target.environment
-    assert "PULUMI_SKIP_CHECKPOINTS" in platform.target("local").environment
+    assert "PULUMI_SKIP_CHECKPOINTS" in platform.target().environment
 
 
 def test_where_nobody_can_answer_the_answer_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
