@@ -5,6 +5,7 @@ go 1.26.0
 tool github.com/minio/minio
 
 require github.com/minio/minio v0.0.0-20260212201848-7aac2a2c5b7c
+
 require (
 	aead.dev/mtls v0.2.1
 	cloud.google.com/go/storage v1.52.0
@@ -102,6 +103,7 @@ require (
 	gopkg.in/yaml.v2 v2.4.0
 	gopkg.in/yaml.v3 v3.0.1
 )
+
 require (
 	aead.dev/mem v0.2.0 // indirect
 	aead.dev/minisign v0.3.0 // indirect
