@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -34,8 +34,8 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-MOUNT: Final = Path("/etc/longhouse/backups")
-"""Where a pod finds the credentials: a file a field of ``Credentials``."""
+MOUNT: Final = Path("/longhouse-bucket")
+"""Where a pod finds the credentials: a file a field, and ``ca.crt`` where no public authority vouches."""
 
 MANIFEST: Final = "manifest.json"
 
@@ -63,18 +63,14 @@ class BucketError(Exception):
 
 @dataclass(frozen=True)
 class Credentials:
-    """Where the bucket is and how to get in. ``ca`` is PEM text; empty trusts the system's authorities."""
+    """Where the bucket is and how to get in. ``prefix`` ends in ``/`` or is empty."""
 
     endpoint: str
     region: str
     bucket: str
     prefix: str
     access_key: str
-    secret_key: str
-    ca: str
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.endpoint}/{self.bucket}/{self.prefix})"
+    secret_key: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,8 @@ class Bucket:
             raise BucketError(
                 f"no credentials of the backups bucket at {error.filename}: give the profile an object_store"
             ) from None
-        trusted = directory / "ca"
-        return cls.of(Credentials(**found), str(trusted) if found["ca"] else None, say)
+        trusted = directory / "ca.crt"
+        return cls.of(Credentials(**found), str(trusted) if trusted.exists() else None, say)
 
     @classmethod
     def of(
