@@ -14,7 +14,7 @@ from moto import mock_aws
 from modules.kit.inside.bucket import MANIFEST, PART, Bucket, BucketError, Credentials, Stored
 
 CREDENTIALS = Credentials(
-    "https://s3.eu-central-1.amazonaws.com", "eu-central-1", "backups", "mysql/", "key", "secret", ""
+    "https://s3.eu-central-1.amazonaws.com", "eu-central-1", "backups", "mysql/", "key", "secret"
 )
 
 
