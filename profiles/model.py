@@ -6,13 +6,19 @@ from typing import Annotated
 
 from pydantic import Field
 
+from modules.data.cassandra.config import Cassandra
+from modules.data.hdfs.config import Hdfs
+from modules.data.kafka.config import Kafka
+from modules.data.mysql.config import MySql
+from modules.data.object_store.config import ObjectStore
 from modules.foundation.certificates.config import Certificates
 from modules.foundation.gpu_pools.config import NodePool
 from modules.foundation.queueing.config import Queueing
-from modules.foundation.tenants.config import Tenant
+from modules.foundation.tenants.config import Departed, Tenant
 from modules.kit.cluster import Admission, Cluster, Identity
 from modules.kit.model import FILLED, FrozenMap, Model
 from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
+from modules.kit.network import Reach
 
 BASE = "base"
 """The profile that holds shared choices only: others extend it, nobody deploys it."""
@@ -48,10 +54,40 @@ class Profile(Model):
     certificates: Certificates = Certificates()
     """Who signs what servers inside the cluster present."""
 
+    hdfs: Hdfs | None = None
+    """HDFS; null where the environment has none."""
+
+    kafka: Kafka | None = None
+    """Kafka; null where the environment has none."""
+
+    cassandra: Cassandra | None = None
+    """Cassandra; null where the environment has none."""
+
+    object_store: ObjectStore | None = None
+    """The object store; null where the environment has none, and then no store is backed up."""
+
+    mysql: MySql | None = None
+    """MySQL; null where the environment has none."""
+
     tenants: FrozenMap[TenantName, Tenant] = Field(default_factory=dict)
     """Tenants of this environment by name. Each stands in a file of its own; here only what differs in this environment, `{}` for nothing."""
+
+    departed: FrozenMap[TenantName, Departed] = Field(default_factory=dict)
+    """Tenants that are gone and whose data the stores may delete, by name. A tenant that is merely removed loses its access, and its data is kept."""
 
     @property
     def is_local(self) -> bool:
         """Whether the profile is for the embedded cluster on one machine, where some safety rules cannot hold."""
         return self.name == "local" or self.name.startswith("local-")
+
+    def reaches(self, tenant: Tenant) -> tuple[Reach, ...]:
+        """Where the tenant's pods call the stores that it has."""
+        data = tenant.data
+        pairs: tuple[tuple[Cassandra | Hdfs | Kafka | MySql | ObjectStore | None, Model | None], ...] = (
+            (self.hdfs, data.hdfs),
+            (self.kafka, data.kafka),
+            (self.cassandra, data.cassandra),
+            (self.object_store, data.object_store),
+            (self.mysql, data.mysql),
+        )
+        return tuple(store.reach for store, share in pairs if store and share)

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from modules.data.store import StoreContext
 from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
 from modules.foundation.queueing.component import Queueing
 from modules.foundation.tenants.component import Tenant, TenantRoles
+from modules.kit.crds import Crds
 from modules.kit.credentials import Credentials
 from profiles.model import Profile
+from upstream import part
 
 REQUESTS_PER_SECOND = 200
 """How fast the provider may call the API server: its default of 50 is the bound on a platform of many
@@ -66,11 +69,36 @@ def platform(profile: Profile, credentials: Credentials) -> Platform:
             identity=profile.identity,
             pools=pools,
             cohort=queueing.cohort,
+            reaches=profile.reaches(tenant),
             opts=on_cluster,
         )
         for tenant in tenants
     }
+    _stores(
+        profile,
+        StoreContext(
+            owner=profile.owner,
+            cluster=profile.cluster,
+            credentials=credentials,
+            authority=certificates.authority,
+            homes={name: tenant.home for name, tenant in declared.items()},
+            delete_data=frozenset(profile.departed),
+            monitors=_monitors(profile, on_cluster),
+        ),
+        on_cluster,
+    )
     return Platform(profile.name, {name: tenant.namespace for name, tenant in declared.items()})
+
+
+def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOptions) -> None:
+    """Every store that the environment has."""
+
+
+def _monitors(profile: Profile, opts: pulumi.ResourceOptions) -> Crds:
+    """The kinds in which components say where their metrics are; whoever reads them comes later."""
+    pin = part("prometheus-operator").directory / "example" / "prometheus-operator-crd"
+    files = sorted(pin.glob("*_podmonitors.yaml")) + sorted(pin.glob("*_servicemonitors.yaml"))
+    return Crds("monitors", files, owner=profile.owner, opts=opts)
 
 
 def _cluster(profile: Profile) -> kubernetes.Provider:

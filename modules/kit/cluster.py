@@ -40,6 +40,14 @@ class Cluster(Model):
     storage_class: DnsLabel | None = None
     """StorageClass of the platform's volumes; null takes the cluster's default."""
 
+    images: (
+        Annotated[
+            str, Field(min_length=1, max_length=200, pattern=r"^[a-z0-9][-a-z0-9._:]*(/[-a-z0-9._]+)*$")
+        ]
+        | None
+    ) = None
+    """Registry, with the path in it, that the platform's own image was pushed to; null where the sandbox builds it."""
+
 
 class WebhookFailure(StrEnum):
     """What happens to a request when an operator's webhook does not answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -44,3 +45,13 @@ def overlap(one: str, other: str) -> bool:
     """Whether two ranges share an address; ranges of different IP versions share none."""
     a, b = network(one), network(other)
     return a.version == b.version and a.overlaps(b)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where a service of the platform is called: pods of a namespace, or addresses outside the cluster, at some ports."""
+
+    name: str
+    ports: tuple[int, ...]
+    namespace: str | None = None
+    cidrs: tuple[str, ...] = ()

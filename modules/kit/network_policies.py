@@ -93,6 +93,13 @@ def allow_to(cidr: str, numbers: Sequence[int], protocol: str, cluster: Cluster)
     return _egress([NetworkPolicyPeerArgs(ip_block=block)], ports(numbers, protocol) or None)
 
 
+def allow_reach(reach: network.Reach, cluster: Cluster) -> NetworkPolicySpecArgs:
+    """All pods may call a service of the platform. Raises ValueError as ``allow_to`` does."""
+    if reach.namespace is not None:
+        return _egress([in_namespace(reach.namespace)], ports(reach.ports))
+    return together(*(allow_to(cidr, reach.ports, "TCP", cluster) for cidr in reach.cidrs))
+
+
 def allow_from(namespace: str, numbers: Sequence[int], protocol: str) -> NetworkPolicySpecArgs:
     """Pods of another namespace may reach all pods, at the ports."""
     return NetworkPolicySpecArgs(

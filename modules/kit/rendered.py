@@ -37,10 +37,15 @@ _Loader.add_constructor("tag:yaml.org,2002:value", lambda _, node: str(node.valu
 
 
 def crds(manifests: str) -> str:
-    """The CustomResourceDefinitions of a rendered chart, without prose."""
-    found = [yaml.load(text, Loader=_Loader) for kind, _, text in _documents(manifests) if kind == CRD]
-    plain = [{**crd, "spec": _without_prose(crd["spec"])} for crd in found]
+    """The CustomResourceDefinitions of a rendered chart, as text, without prose."""
+    plain = custom_resource_definitions(manifests)
     return yaml.dump_all(plain, Dumper=yaml.CSafeDumper, explicit_start=True) if plain else ""
+
+
+def custom_resource_definitions(manifests: str) -> list[dict[str, Any]]:
+    """The CustomResourceDefinitions among manifests, without prose."""
+    found = [yaml.load(text, Loader=_Loader) for kind, _, text in _documents(manifests) if kind == CRD]
+    return [{**crd, "spec": _without_prose(crd["spec"])} for crd in found]
 
 
 def rest(manifests: str, leave_out: Iterable[str]) -> str:

@@ -115,6 +115,16 @@ def priorities_differ(profile: Profile) -> Iterator[Finding]:
         first.setdefault(value, name)
 
 
+def our_image_can_be_pulled(profile: Profile) -> Iterator[Finding]:
+    """Programs inside the cluster run in an image of the platform's own, which no public registry has."""
+    if profile.cluster.images is None and not profile.is_local:
+        yield Finding(
+            ("cluster", "images"),
+            "is missing, and a cluster that the sandbox does not build images for needs it",
+            "push the image with `make images REGISTRY=...` and write that registry here",
+        )
+
+
 RULES: Final[tuple[Rule, ...]] = (
     address_ranges_are_apart,
     address_ranges_are_private,
@@ -123,4 +133,5 @@ RULES: Final[tuple[Rule, ...]] = (
     webhooks_fail_closed_outside_local,
     group_prefix_is_not_kubernetes_own,
     priorities_differ,
+    our_image_can_be_pulled,
 )

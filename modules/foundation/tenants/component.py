@@ -25,6 +25,7 @@ from modules.kit import names, network_policies
 from modules.kit.cluster import Cluster, Identity
 from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
+from modules.kit.network import Reach
 from modules.kit.operator_namespace import POD_SECURITY
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -56,7 +57,7 @@ class TenantRoles(Component):
 class Tenant(Component):
     """All that one tenant may use: a fenced namespace, access to it, and its queues.
 
-    Offers ``namespace``. Taking a tenant away takes its access first (role bindings, then queues), then the
+    Offers ``namespace``, its name, and ``home``, the resource. Taking a tenant away takes its access first (role bindings, then queues), then the
     namespace with everything in it; what fences running pods in (quota, limits, network policies) goes with
     the namespace and never before it. Data outlives the namespace where its volumes' StorageClass retains
     them.
@@ -74,10 +75,11 @@ class Tenant(Component):
         identity: Identity,
         pools: Sequence[NodePool],
         cohort: pulumi.Resource,
+        reaches: Sequence[Reach] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``cohort`` is what the queues draw from; it stands for the queueing operator, which has to
-        outlive the namespace.
+        outlive the namespace. ``reaches`` are the platform's services that the tenant's pods may call.
 
         Raises SharingError when the quota names what the tenant may not reach, ValueError when an exception
         would open the cluster's own network.
@@ -85,7 +87,7 @@ class Tenant(Component):
         super().__init__(name, owner=config.owner, tenant=config.name, opts=opts)
         self._name = name
         self.namespace = names.namespace(config.name)
-        home = Namespace(
+        self.home = home = Namespace(
             self.namespace,
             metadata=self.meta(self.namespace, extra_labels=POD_SECURITY),
             opts=self.child(pulumi.ResourceOptions(depends_on=[cohort])),
@@ -93,7 +95,7 @@ class Tenant(Component):
         self._access = self.child(pulumi.ResourceOptions(depends_on=[home]))
         self._inside = self.child(pulumi.ResourceOptions(depends_on=[home], deleted_with=home))
         self._declare_limits(config, pools)
-        self._declare_network(config, cluster)
+        self._declare_network(config, cluster, reaches)
         self._declare_accounts()
         self._declare_access(config, identity)
         self._declare_queues(config, pools, cohort, home)
@@ -124,7 +126,7 @@ class Tenant(Component):
             opts=self._inside,
         )
 
-    def _declare_network(self, config: config.Tenant, cluster: Cluster) -> None:
+    def _declare_network(self, config: config.Tenant, cluster: Cluster, reaches: Sequence[Reach]) -> None:
         self._policy("default-deny", network_policies.deny_all())
         self._policy(
             "allow-basics",
@@ -134,6 +136,8 @@ class Tenant(Component):
                 network_policies.allow_within(),
             ),
         )
+        for reach in reaches:
+            self._policy(f"allow-{reach.name}", network_policies.allow_reach(reach, cluster))
         for out in config.network.egress:
             self._policy(
                 f"egress-{out.name}",

@@ -7,6 +7,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from modules.data.cassandra.config import CassandraShare
+from modules.data.hdfs.config import HdfsShare
+from modules.data.kafka.config import KafkaShare
+from modules.data.mysql.config import MySqlShare
+from modules.data.object_store.config import ObjectStoreShare
 from modules.kit.model import FILLED, FrozenMap, Model
 from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
 from modules.kit.network import Cidr, Port
@@ -131,6 +136,25 @@ class Network(Model):
     """Namespaces that may reach the tenant's pods."""
 
 
+class Data(Model):
+    """What the tenant has in the platform's stores. A store that is not named it does not have; one that an environment lacks is left out there."""
+
+    hdfs: HdfsShare | None = None
+    """A home directory in HDFS."""
+
+    kafka: KafkaShare | None = None
+    """A user of Kafka, and topics under its own prefix."""
+
+    cassandra: CassandraShare | None = None
+    """A keyspace of Cassandra and the role that owns it."""
+
+    object_store: ObjectStoreShare | None = None
+    """A bucket and the key that opens it."""
+
+    mysql: MySqlShare | None = None
+    """A schema of MySQL and the account that owns it."""
+
+
 class Tenant(Model):
     """One tenant."""
 
@@ -157,3 +181,16 @@ class Tenant(Model):
 
     network: Network = Network()
     """Exceptions to the rule that nothing goes in or out of the tenant's namespace."""
+
+    data: Data = Data()
+    """What the tenant has in the platform's stores."""
+
+
+class Departed(Model):
+    """A tenant that is gone, and whose retained data may be deleted. Until it is named so, all stores keep it."""
+
+    approved_by: Annotated[str, Field(min_length=1, max_length=200)]
+    """Who agreed that the data is deleted for good."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=400)]
+    """Why it may be deleted."""

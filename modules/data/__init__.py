@@ -1,0 +1,1 @@
+"""Stores: what keeps tenants' data. Each is one package, with one typed config and the same contract (store.py)."""

@@ -1,0 +1,229 @@
+"""What all stores have in common: what they are given, where they live, and how a tenant is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret, ServiceAccount
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
+from pulumi_kubernetes.networking.v1 import (
+    NetworkPolicy,
+    NetworkPolicyEgressRuleArgs,
+    NetworkPolicyIngressRuleArgs,
+    NetworkPolicyPeerArgs,
+    NetworkPolicySpecArgs,
+)
+from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
+
+from modules.foundation.certificates.authority import Authority
+from modules.kit import clients, labels, names, network_policies, task
+from modules.kit.cluster import Cluster
+from modules.kit.component import Component, secret
+from modules.kit.credentials import Credentials
+from modules.kit.inside import retained
+from modules.kit.operator_namespace import POD_SECURITY
+from modules.kit.pods import SecretFiles
+
+MONITORING_NAMESPACE: Final = "monitoring"
+"""Namespace whose pods read every server's metrics."""
+
+ACCESS_ACCOUNT: Final = "access"
+"""Service account of the programs that reconcile access: it may write the list of what is retained, and nothing else."""
+
+BINDING_PATH: Final = "/bindings"
+"""Where a pod is expected to mount its bindings, one folder a store (Service Binding for Kubernetes 1.0, "Workload Projection":
+``$SERVICE_BINDING_ROOT/<name>``)."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A place in an object store, with the key that opens it. ``prefix`` ends in ``/`` or is empty; ``ca`` is None where
+    public authorities vouch; ``namespace`` is where it runs, None outside the cluster."""
+
+    endpoint: str
+    region: str
+    name: str
+    prefix: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    ca: str | None = None
+    namespace: str | None = None
+    port: int = 443
+
+    def files(self, name: str = "bucket", path: str = "/longhouse-bucket") -> SecretFiles:
+        """Its description as the folder that ``modules.kit.inside.bucket`` opens."""
+        facts = {
+            "endpoint": self.endpoint,
+            "region": self.region,
+            "bucket": self.name,
+            "prefix": self.prefix,
+            "access_key": self.access_key,
+            "secret_key": self.secret_key,
+        }
+        return SecretFiles(name, path, {**facts, "ca.crt": self.ca} if self.ca else facts)
+
+
+@dataclass(frozen=True)
+class StoreContext:
+    """What every store is given.
+
+    ``homes`` are the tenants' namespaces as resources, ``delete_data`` those tenants that are gone and whose data may go too,
+    ``monitors`` are the kinds PodMonitor and ServiceMonitor, ``backups`` gives the place for the backups of a store, None where the environment has no object store.
+    """
+
+    owner: str
+    cluster: Cluster
+    credentials: Credentials
+    authority: Authority
+    homes: Mapping[str, pulumi.Resource]
+    monitors: pulumi.Resource
+    delete_data: frozenset[str] = frozenset()
+    backups: Callable[[str], Bucket | None] = lambda store: None
+
+    @property
+    def image(self) -> str:
+        """The platform's own image, in which programs run."""
+        return clients.image(self.cluster.images)
+
+
+class StoreNamespace(Component):
+    """The namespace of one store. Offers its ``name``.
+
+    Its pods may talk to each other and ask DNS. Tenants that have the store may call it at the client ports; nobody else may
+    call in but what reads metrics. Programs in it may call the API server and the bucket of the backups.
+    """
+
+    AREA = "data"
+    COMPONENT = "store-namespace"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        context: StoreContext,
+        client_ports: Sequence[int],
+        tenants: Sequence[str],
+        metrics_ports: Sequence[int] = (),
+        callers: Sequence[str] = (),
+        backups: Bucket | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``tenants`` are those that have the store, ``callers`` other namespaces that may use it as they do."""
+        super().__init__(name, owner=context.owner, opts=opts)
+        self.name = name
+        home = Namespace(name, metadata=self.meta(name, extra_labels=POD_SECURITY), opts=self.child())
+        self._inside = self.child(pulumi.ResourceOptions(depends_on=[home]))
+        self._policy("default-deny", network_policies.deny_all())
+        self._policy(
+            "allow-basics",
+            network_policies.together(network_policies.allow_dns(), network_policies.allow_within()),
+        )
+        namespaces = [*map(names.namespace, tenants), *callers]
+        if namespaces and client_ports:
+            self._policy("allow-clients", _from(namespaces, client_ports))
+        if metrics_ports:
+            self._policy("allow-metrics", _from([MONITORING_NAMESPACE], metrics_ports))
+        self._policy(
+            "programs-to-api-server",
+            _programs_only(network_policies.allow_api_server(context.cluster.api_server)),
+        )
+        if backups is not None and backups.namespace != name:
+            self._policy("programs-to-backups", _programs_only(_to_bucket(backups)))
+        self._declare_account()
+        self.register_outputs({"namespace": name})
+
+    def _policy(self, name: str, spec: NetworkPolicySpecArgs) -> None:
+        NetworkPolicy(
+            f"{self.name}-{name}", metadata=self.meta(name, namespace=self.name), spec=spec, opts=self._inside
+        )
+
+    def _declare_account(self) -> None:
+        """The list of what is retained, and the account that may write it."""
+        name = retained.NAME
+        ConfigMap(
+            f"{self.name}-{name}",
+            metadata=self.meta(name, namespace=self.name, extra_labels={RETAINED: self.name}),
+            opts=self._inside,
+        )
+        account = ServiceAccount(
+            f"{self.name}-{ACCESS_ACCOUNT}",
+            metadata=self.meta(ACCESS_ACCOUNT, namespace=self.name),
+            automount_service_account_token=True,
+            opts=self._inside,
+        )
+        role = Role(
+            f"{self.name}-{ACCESS_ACCOUNT}",
+            metadata=self.meta(ACCESS_ACCOUNT, namespace=self.name),
+            rules=[
+                PolicyRuleArgs(
+                    api_groups=[""], resources=["configmaps"], resource_names=[name], verbs=["get", "patch"]
+                )
+            ],
+            opts=self._inside,
+        )
+        RoleBinding(
+            f"{self.name}-{ACCESS_ACCOUNT}",
+            metadata=self.meta(ACCESS_ACCOUNT, namespace=self.name),
+            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=ACCESS_ACCOUNT),
+            subjects=[SubjectArgs(kind="ServiceAccount", name=ACCESS_ACCOUNT, namespace=self.name)],
+            opts=self.child(pulumi.ResourceOptions(depends_on=[account, role])),
+        )
+
+
+RETAINED: Final = labels.PREFIX + "retained"
+"""Label of the lists of what is retained; its value is the store."""
+
+
+def binding(
+    component: Component, tenant: str, store: str, facts: Mapping[str, str], context: StoreContext
+) -> Secret:
+    """The Secret named after the store in the tenant's namespace: all that a client needs, one file a key.
+
+    Keys that mean the same everywhere are the well-known ones of Service Binding for Kubernetes 1.0 ("Well-known Secret
+    Entries": type, provider, host, port, uri, username, password, certificates).
+    """
+    return Secret(
+        f"{tenant}-{store}-binding",
+        metadata=component.meta(
+            store, namespace=names.namespace(tenant), extra_labels={labels.TENANT: tenant}
+        ),
+        type=f"servicebinding.io/{store}",
+        string_data={key: secret(value) for key, value in {"type": store, **facts}.items()},
+        opts=component.child(pulumi.ResourceOptions(depends_on=[context.homes[tenant]])),
+    )
+
+
+def _from(namespaces: Sequence[str], ports: Sequence[int]) -> NetworkPolicySpecArgs:
+    return NetworkPolicySpecArgs(
+        pod_selector=network_policies.all_pods(),
+        policy_types=[network_policies.INGRESS],
+        ingress=[
+            NetworkPolicyIngressRuleArgs(
+                from_=[network_policies.in_namespace(each) for each in namespaces],
+                ports=network_policies.ports(ports),
+            )
+        ],
+    )
+
+
+def _programs_only(spec: NetworkPolicySpecArgs) -> NetworkPolicySpecArgs:
+    """The grant for pods that run a program, instead of for all."""
+    spec.pod_selector = LabelSelectorArgs(
+        match_expressions=[LabelSelectorRequirementArgs(key=task.PROGRAM, operator="Exists")]
+    )
+    return spec
+
+
+def _to_bucket(bucket: Bucket) -> NetworkPolicySpecArgs:
+    """To where the bucket runs; outside the cluster, to that port of any address, which a name cannot narrow."""
+    peers: list[NetworkPolicyPeerArgs] | None = (
+        [network_policies.in_namespace(bucket.namespace)] if bucket.namespace else None
+    )
+    return NetworkPolicySpecArgs(
+        pod_selector=network_policies.all_pods(),
+        policy_types=[network_policies.EGRESS],
+        egress=[NetworkPolicyEgressRuleArgs(to=peers, ports=network_policies.ports([bucket.port]))],
+    )
