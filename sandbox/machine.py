@@ -37,6 +37,7 @@ PACKAGES = (
     Package("containernetworking-plugins", str(CNI_PLUGINS / "bridge")),
     Package("buildah", "buildah"),
     Package("mmdebstrap", "mmdebstrap"),
+    Package("maven", "mvn"),
 )
 
 

@@ -17,6 +17,7 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
+from modules.kit import clients
 from modules.kit.labels import TENANT
 from sandbox.places import BIN, KUBECONFIG
 
@@ -24,6 +25,8 @@ TEST_INSTANCE = "longhouse-test"
 """The embedded cluster that the tests start for themselves, beside one that may be in use."""
 IMAGE = "docker.io/library/python:3.11-slim-bookworm"
 """Python and a shell; the sandbox builds an image of this name."""
+BINDINGS = "/bindings"
+"""Where client pods have their tenant's bindings, one folder a store."""
 _PATIENCE_SECONDS = 120.0
 
 Object = dict[str, Any]
@@ -125,6 +128,22 @@ class Live:
             address = self.get("pod", name, "--namespace", tenant.namespace)["status"]["podIP"]
             connection = f"kubectl://{name}?namespace={tenant.namespace}&kubeconfig={self.kubeconfig}"
             yield Pod(name, address, testinfra.get_host(connection))
+
+    @contextmanager
+    def client(self, tenant: Tenant, *stores: str, image: str = "", memory: str = "256Mi") -> Iterator[Pod]:
+        """A pod of the tenant with the stores' client libraries and its own bindings to them, for as long as the body runs.
+
+        ``image`` is another one to run in, such as a store's own.
+        """
+        main = container(["sleep", "infinity"], memory=memory)
+        main["image"] = image or clients.image()
+        main["env"] = [{"name": "PYTHONPATH", "value": clients.PYTHON_PATH}]
+        main["volumeMounts"] = [
+            {"name": store, "mountPath": f"{BINDINGS}/{store}", "readOnly": True} for store in stores
+        ]
+        volumes = [{"name": store, "secret": {"secretName": store}} for store in stores]
+        with self.pod(tenant, containers=[main], volumes=volumes) as running:
+            yield running
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,13 @@ class Run:
     @property
     def key(self) -> str:
         """Changes when anything does that it runs with."""
-        facts = [self.pod.settings_hash, self.image, self.arguments, dict(self.environment)]
+        facts = [
+            self.pod.settings_hash,
+            self.program.module,
+            self.image,
+            self.arguments,
+            dict(self.environment),
+        ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 

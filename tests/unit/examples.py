@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from pulumi_kubernetes.core.v1 import Namespace
+
+from modules.data.store import Bucket, StoreContext
+from modules.foundation.certificates.authority import Authority
 from modules.foundation.gpu_pools.config import NodePool
 from modules.foundation.tenants.config import Tenant
+from modules.kit import names
+from modules.kit.cluster import ApiServer, Cluster
+from modules.kit.credentials import Credentials
 
 A100 = {"product": "NVIDIA-A100-SXM4-80GB", "count": 8, "memory": "80Gi"}
 L4 = {"product": "NVIDIA-L4", "count": 4, "memory": "24Gi"}
@@ -39,3 +46,40 @@ CLOUD = cloud_pool("cloud-cpu", nodes=4)
 CLOUD_GPUS = cloud_pool("cloud-l4", nodes=4, cpu="24", memory="96Gi", spot=True, gpu=L4)
 POOLS = (GENERAL, GPUS, CLOUD, CLOUD_GPUS)
 MAY_BURST = {"allowed": True, "regions": ["eu-central-1"]}
+
+CREDENTIALS = Credentials(bytes(range(32)))
+AUTHORITY = Authority(CREDENTIALS)
+CLUSTER = Cluster(
+    pod_cidr="10.88.0.0/16",
+    service_cidr="10.96.0.0/16",
+    api_server=ApiServer(cidrs=("172.30.255.1/32",), port=6443),
+)
+BACKUPS = Bucket(
+    endpoint="https://object-store.object-store.svc:9000",
+    region="home",
+    name="backups",
+    prefix="store/",
+    access_key="backup-store",
+    secret_key="not-a-secret",
+    ca=AUTHORITY.bundle,
+    namespace="object-store",
+    port=9000,
+)
+
+
+def store_context(*tenants: str, backups: Bucket | None = BACKUPS, **fields: Any) -> StoreContext:
+    """What a store is given, for these tenants. To be called in the program, since it declares their namespaces."""
+    return StoreContext(
+        **{
+            "owner": "us",
+            "cluster": CLUSTER,
+            "credentials": CREDENTIALS,
+            "authority": AUTHORITY,
+            "homes": {
+                name: Namespace(f"home-{name}", metadata={"name": names.namespace(name)}) for name in tenants
+            },
+            "monitors": Namespace("monitors", metadata={"name": "stands-for-the-monitors"}),
+            "backups": lambda store: backups,
+            **fields,
+        }
+    )
