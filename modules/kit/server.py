@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import StatefulSet, StatefulSetSpecArgs
+from pulumi_kubernetes.apps.v1 import (
+    RollingUpdateStatefulSetStrategyArgs,
+    StatefulSet,
+    StatefulSetSpecArgs,
+    StatefulSetUpdateStrategyArgs,
+)
 from pulumi_kubernetes.core.v1 import (
     ConfigMap,
     PersistentVolumeClaimArgs,
@@ -53,12 +58,15 @@ class Disk:
 class Scrape:
     """How the metrics of a server are read, where that is not plain HTTP at /metrics.
 
-    ``token`` names the key of a Secret (name, key) that holds a bearer token; ``server_name`` is what the certificate says.
+    ``port`` names the port that they are read at. ``token`` is a key of a Secret (name, key) that holds a bearer token, ``ca`` one that
+    holds the authorities to trust; ``server_name`` is what the certificate says.
     """
 
     path: str = "/metrics"
     scheme: str = "http"
+    port: str = METRICS
     token: tuple[str, str] | None = None
+    ca: tuple[str, str] | None = None
     server_name: str | None = None
 
 
@@ -68,7 +76,8 @@ class Server:
 
     Each pod is reached at ``<name>-<number>.<name>.<namespace>.svc``, before it is ready too where ``names_before_ready``
     (servers that find each other to become ready). ``service`` names a second Service, which leads to ready pods only.
-    ``together`` starts all pods at once, for servers that wait for each other. ``spread`` are node labels over whose values the
+    ``together`` starts all pods at once, for servers that wait for each other. ``update_at_once`` also restarts them at once, for
+    servers that refuse to work beside one with other settings; it needs Kubernetes 1.35, and before it deleting the pods by hand. ``spread`` are node labels over whose values the
     pods are spread, the first of them strictly.
     """
 
@@ -81,6 +90,7 @@ class Server:
     service_ports: Mapping[str, int] = field(default_factory=dict)
     names_before_ready: bool = False
     together: bool = False
+    update_at_once: bool = False
     spread: Sequence[str] = ()
     scrape: Scrape | None = Scrape()
 
@@ -117,7 +127,7 @@ def declare(component: Component, server: Server, depends_on: Sequence[pulumi.Re
         ),
         opts=inside,
     )
-    if server.scrape and METRICS in server.ports:
+    if server.scrape and server.scrape.port in server.ports:
         _monitor(component, server, server.scrape, inside)
     return StatefulSet(
         f"{server.namespace}-{server.name}",
@@ -174,6 +184,7 @@ def _stateful_set(
         service_name=server.name,
         replicas=server.replicas,
         pod_management_policy="Parallel" if server.together else "OrderedReady",
+        update_strategy=_ALL_AT_ONCE if server.update_at_once else None,
         selector=LabelSelectorArgs(match_labels=selector),
         template=PodTemplateSpecArgs(
             metadata=ObjectMetaArgs(
@@ -184,6 +195,11 @@ def _stateful_set(
         ),
         volume_claim_templates=[_claim(server.disk)] if server.disk else None,
     )
+
+
+_ALL_AT_ONCE: Final = StatefulSetUpdateStrategyArgs(
+    type="RollingUpdate", rolling_update=RollingUpdateStatefulSetStrategyArgs(max_unavailable="100%")
+)
 
 
 def _claim(disk: Disk) -> PersistentVolumeClaimArgs:
@@ -232,12 +248,15 @@ def _ports(ports: Mapping[str, int]) -> list[ServicePortArgs]:
 def _monitor(
     component: Component, server: Server, scrape: Scrape, opts: pulumi.ResourceOptions
 ) -> CustomObject:
-    endpoint: dict[str, object] = {"port": METRICS, "path": scrape.path, "scheme": scrape.scheme}
+    endpoint: dict[str, object] = {"port": scrape.port, "path": scrape.path, "scheme": scrape.scheme}
     if scrape.token:
         name, key = scrape.token
         endpoint["authorization"] = {"credentials": {"name": name, "key": key}}
-    if scrape.server_name:
-        endpoint["tlsConfig"] = {"serverName": scrape.server_name}
+    trust: dict[str, object] = {"serverName": scrape.server_name} if scrape.server_name else {}
+    if scrape.ca:
+        trust["ca"] = {"secret": {"name": scrape.ca[0], "key": scrape.ca[1]}}
+    if trust:
+        endpoint["tlsConfig"] = trust
     return CustomObject(
         f"{server.namespace}-{server.name}",
         "monitoring.coreos.com/v1",

@@ -161,6 +161,20 @@ def test_metrics_behind_tls_are_read_with_the_token_of_a_secret() -> None:
     assert endpoint.tlsConfig.serverName == "store"
 
 
+def test_metrics_are_read_at_another_port_with_the_authorities_of_a_secret() -> None:
+    scrape = Scrape(port="client", scheme="https", ca=("store-metrics", "ca.crt"))
+    spec = declared(replace(STORE, scrape=scrape)).one("monitoring.coreos.com/v1:PodMonitor").spec
+    (endpoint,) = spec.podMetricsEndpoints
+    assert endpoint.port == "client"
+    assert dict(endpoint.tlsConfig.ca.secret) == {"name": "store-metrics", "key": "ca.crt"}
+
+
+def test_servers_that_refuse_others_settings_are_restarted_at_once_and_no_others() -> None:
+    assert declared(STORE).one("apps/v1:StatefulSet").spec.updateStrategy is None
+    at_once = declared(replace(STORE, update_at_once=True)).one("apps/v1:StatefulSet").spec
+    assert at_once.updateStrategy.rollingUpdate.maxUnavailable == "100%"
+
+
 def test_a_server_waits_for_all_that_it_reads() -> None:
     recorded = declared()
     parts = {each.urn for each in recorded.of("core/v1:ConfigMap") + recorded.of("core/v1:Secret")}
