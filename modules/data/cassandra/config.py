@@ -9,6 +9,7 @@ from pydantic import Field
 
 from modules.kit.model import IMMUTABLE, Model
 from modules.kit.names import LabelValue
+from modules.kit.network import Reach
 from modules.kit.quantities import Cpu, Memory
 
 NAMESPACE: Final = "cassandra"
@@ -51,10 +52,15 @@ class Cassandra(Model):
     disk: Memory = "1Ti"
     """Disk of a node. Compaction rewrites what is there beside it, so about half of it can hold data."""
 
-    backup: Annotated[str, Field(pattern=r"^(\S+ ){4}\S+$", json_schema_extra={"examples": ["30 1 * * *"]})] = (
-        "30 1 * * *"
-    )
+    backup: Annotated[
+        str, Field(pattern=r"^(\S+ ){4}\S+$", json_schema_extra={"examples": ["30 1 * * *"]})
+    ] = "30 1 * * *"
     """When all keyspaces are backed up: five fields of cron, UTC."""
+
+    @property
+    def reach(self) -> Reach:
+        """Where tenants call it."""
+        return Reach("cassandra", CLIENT_PORTS, namespace=NAMESPACE)
 
 
 class CassandraShare(Model):

@@ -27,9 +27,12 @@ WARN_PERCENT: Final = 50
 """Use of the disk at which writes are refused, and at which clients are warned (guardrail `data_disk_usage_percentage`). Between
 them, not all tables are compacted at the same time."""
 
-TABLES_LEAST: Final = 10
-TABLES_WARN: Final = 150
-"""Tables of a ring beyond which each node's heap suffers (cassandra.yaml, `tables_warn_threshold`: "-1 ... 150" as its example)."""
+TABLES_SPARE: Final = 10
+"""Tables beyond all plans, for restores."""
+
+TABLES_MOST: Final = 150
+"""Tables of a ring beyond which its nodes suffer: Cassandra itself warns from there on (`table_count_warn_threshold`,
+CASSANDRA-16309)."""
 
 
 def heap(memory: str) -> int:
@@ -61,4 +64,9 @@ def planned(shares: Iterable[CassandraShare]) -> int:
 
 def tables(shares: Iterable[CassandraShare]) -> int:
     """Tables that the ring allows: what all tenants plan for, and a few for restores."""
-    return sum(share.tables for share in shares) + TABLES_LEAST
+    return sum(share.tables for share in shares) + TABLES_SPARE
+
+
+def disk_bytes(config: Cassandra) -> int:
+    """Bytes of a node's disk: what percentages of its use are of, also where the volume is a folder of a larger disk."""
+    return quantities.bytes_of(config.disk)
