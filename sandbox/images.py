@@ -219,6 +219,15 @@ CLIENTS_IMAGE = Image(
 )
 """Every store's client library, for the jobs inside the cluster and for the live checks."""
 
+CASSANDRA_IMAGE = Image(
+    f"docker.io/library/cassandra:{maven.version('cassandra')}",
+    packages=(*JAVA, "python3-minimal", "libpython3-stdlib"),
+    files=((Jars("cassandra"), "/opt/cassandra/lib"),),
+    user="999:999",
+    seconds=70,
+)
+"""Cassandra's jars and a Python, as upstream's image has one for cqlsh."""
+
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
-PLATFORM_IMAGES = (KUEUE_IMAGE, PYTHON_IMAGE, CLIENTS_IMAGE)
+PLATFORM_IMAGES = (KUEUE_IMAGE, PYTHON_IMAGE, CLIENTS_IMAGE, CASSANDRA_IMAGE)
 PROGRAMS = (KUEUE, COREDNS)
