@@ -1,0 +1,92 @@
+"""Every object that a shipped profile declares is put to a real API server that has upstream's own CustomResourceDefinitions.
+
+So what no operator here can act on (its servers' images are not to be had everywhere) is at least what its own schema, with its CEL
+rules, takes; and what is built in is what Kubernetes takes. Charts are not expanded here: they are upstream's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.kit import crds
+from modules.kit.credentials import Credentials
+from profiles.load import load, names
+from stacks.platform import platform
+from tests.api_server import ApiServer, api_server
+from tests.conftest import Declared, record
+from upstream import part
+
+pytestmark = pytest.mark.data
+
+KINDS = {
+    "kueue": "config/components/crd/bases/*.yaml",
+    "cert-manager": "deploy/crds/*.yaml",
+    "prometheus-operator": "example/prometheus-operator-crd/*.yaml",
+}
+"""Part of upstream/ -> where its module has its CustomResourceDefinitions."""
+
+Object = dict[str, Any]
+
+
+@functools.cache
+def declared(profile: str) -> tuple[Declared, ...]:
+    """Every object but charts' and CustomResourceDefinitions, namespaces first."""
+    found = record(lambda: platform(load(profile), Credentials(bytes(range(32))))).objects
+    kept = [each for each in found if not each.type.endswith(":CustomResourceDefinition")]
+    return tuple(sorted(kept, key=lambda each: each.type != "kubernetes:core/v1:Namespace"))
+
+
+def manifest(resource: Declared) -> Object:
+    """The object as the provider would send it."""
+    _, version, kind = resource.type.split(":")
+    fields = _plain(resource.inputs)
+    core = {"apiVersion": version.removeprefix("core/"), "kind": kind}
+    return {**core, **{key: value for key, value in fields.items() if not key.startswith("__")}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items() if each is not None}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """An API server that has every kind of every operator that a profile may declare objects for."""
+    with api_server(tmp_path_factory.mktemp("api-server")) as running:
+        running.create(crd for name, files in KINDS.items() for crd in crds.read(_files(name, files)))
+        running.kubectl("wait", "--for=condition=Established", "crds", "--all", "--timeout=60s")
+        yield running
+
+
+def _files(name: str, pattern: str) -> list[Path]:
+    found = sorted(part(name).directory.glob(pattern))
+    assert found, f"the module of {name} has nothing at {pattern}"
+    return found
+
+
+@pytest.mark.parametrize("profile", names())
+def test_an_api_server_with_upstreams_kinds_takes_every_object_of_the_profile(
+    server: ApiServer, profile: str
+) -> None:
+    objects = [manifest(each) for each in declared(profile)]
+    for each in objects:
+        if each["kind"] == "Namespace":
+            server.kubectl("create", "namespace", each["metadata"]["name"])
+    assert not (refused := server.refusals(objects)), refused
+
+
+def test_upstreams_kinds_refuse_what_they_should(server: ApiServer) -> None:
+    """Else the check above could not fail."""
+    monitor = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": {"name": "wrong", "namespace": "default"},
+        "spec": {"selector": {}, "podMetricsEndpoints": [{"port": 1, "unheard": True}]},
+    }
+    assert "unheard" in server.refusals([monitor])
