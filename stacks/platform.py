@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from modules.data.cassandra.component import Cassandra
 from modules.data.store import StoreContext
 from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
@@ -92,6 +93,9 @@ def platform(profile: Profile, credentials: Credentials) -> Platform:
 
 def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOptions) -> None:
     """Every store that the environment has."""
+    tenants = tuple(profile.tenants.values())
+    if profile.cassandra is not None:
+        Cassandra("cassandra", profile.cassandra, context=context, tenants=tenants, opts=opts)
 
 
 def _monitors(profile: Profile, opts: pulumi.ResourceOptions) -> Crds:
