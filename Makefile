@@ -12,7 +12,7 @@ export GOTOOLCHAIN := local
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status preview verify test check unit format lock generated bench clean
+.PHONY: help up down status retained images preview verify test check unit format lock generated bench clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ ifeq ($(CLUSTER),current)
 else
 	@$(PYTHON) -m sandbox down
 endif
+
+retained: .venv/ready  ## list what the stores keep of tenants that are gone
+	@$(if $(filter embedded,$(CLUSTER)),eval "$$($(PYTHON) -m sandbox env)";) $(PYTHON) -m stacks.retained
+
+images: .venv/ready  ## build the platform's own image and push it (REGISTRY=registry.example.com/longhouse)
+	@$(PYTHON) -m sandbox push $(REGISTRY)
 
 status: .venv/ready  ## say what runs and where to look
 	@$(PYTHON) -m sandbox status

@@ -8,9 +8,10 @@ import sys
 
 from rich.console import Console
 
+from modules.kit import clients
 from profiles.load import load
 from profiles.problems import ProfileError
-from sandbox import cluster, machine, platform, status, tools
+from sandbox import cluster, images, machine, platform, status, tools
 from sandbox.cluster import Cluster
 from sandbox.places import BIN
 from sandbox.progress import Progress
@@ -50,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="say what runs and where to look").set_defaults(run=_status)
     env = commands.add_parser("env", help='print settings for a shell: eval "$(python -m sandbox env)"')
     env.set_defaults(run=_env)
+    push = commands.add_parser("push", help="build the platform's own image and push it to a registry")
+    push.add_argument(
+        "registry",
+        help="registry and path in it, as the profile's cluster.images has them: registry.example.com/longhouse",
+    )
+    push.set_defaults(run=_push)
     pulumi = commands.add_parser(
         "pulumi", help="build Pulumi alone, for any cluster, and print the folder that it is in"
     )
@@ -97,6 +104,18 @@ def _status(_: argparse.Namespace, console: Console) -> None:
 def _env(_: argparse.Namespace, console: Console) -> None:
     for name, value in platform.target().environment.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+
+
+def _push(arguments: argparse.Namespace, console: Console) -> None:
+    own = images.CLIENTS_IMAGE
+    reference = clients.image(arguments.registry)
+    if packages := machine.missing_packages():
+        machine.install(packages)
+    progress = Progress({f"image {own.name}": own.seconds, f"push {reference}": 30.0}, 1, console)
+    with progress.task(f"image {own.name}"):
+        own.build()
+    with progress.task(f"push {reference}"):
+        images.push(own, reference)
 
 
 def _pulumi(_: argparse.Namespace, console: Console) -> None:

@@ -157,6 +157,14 @@ class Image:
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
+def push(image: Image, reference: str) -> None:
+    """Build an image and push it to a registry under another reference; the registry's login is buildah's or Docker's own."""
+    with tempfile.TemporaryDirectory(prefix="longhouse-push-") as scratch:
+        store = ("--root", f"{scratch}/store", "--runroot", f"{scratch}/run", "--storage-driver", "vfs")
+        pulled = run("buildah", *store, "pull", "--quiet", f"oci-archive:{image.build()}").strip()
+        run("buildah", *store, "push", "--quiet", pulled, f"docker://{reference}", timeout=1800)
+
+
 def _base(packages: tuple[str, ...]) -> Path:
     """A file system of Debian packages, made once for all images that want the same."""
     key = hashlib.sha256(repr((machine.codename(), packages)).encode()).hexdigest()[:16]

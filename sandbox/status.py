@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from modules.kit.labels import POOL, TENANT
+from modules.kit.labels import COMPONENT, POOL, TENANT
 from sandbox import cluster
 from sandbox.kubectl import kubectl
 from sandbox.places import KUBECONFIG, LOGS
@@ -22,7 +22,7 @@ def show(console: Console) -> None:
     """
     if not cluster.running():
         raise SandboxError("no embedded cluster runs: `make up` starts one")
-    console.print(_nodes(), _tenants())
+    console.print(*filter(None, (_nodes(), _tenants(), _stores())))
     console.print(
         "kubectl     KUBECONFIG=" + str(KUBECONFIG), "logs        " + str(LOGS),
         'a shell     eval "$(.venv/bin/python -m sandbox env)", then kubectl, pulumi', sep="\n", markup=False,
@@ -74,6 +74,20 @@ def _tenants() -> Table:
             ", ".join(queue["metadata"]["name"] for queue in queues if queue["metadata"]["namespace"] == meta["name"]),
         )  # fmt: skip
     return table
+
+
+def _stores() -> Table | None:
+    """The stores and how many of their servers are ready; None where the profile has none."""
+    table = Table("store", "servers", title="Stores", title_justify="left")
+    for store in _items("namespaces", f"--selector={COMPONENT}=store-namespace"):
+        name = store["metadata"]["name"]
+        servers = _items("statefulsets", f"--namespace={name}")
+        said = (
+            f"{each['metadata']['name']} {each['status'].get('readyReplicas', 0)}/{each['spec']['replicas']}"
+            for each in servers
+        )
+        table.add_row(name, ", ".join(said))
+    return table if table.row_count else None
 
 
 def _has_queues() -> bool:

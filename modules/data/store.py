@@ -145,7 +145,7 @@ class StoreNamespace(Component):
         name = retained.NAME
         ConfigMap(
             f"{self.name}-{name}",
-            metadata=self.meta(name, namespace=self.name, extra_labels={RETAINED: self.name}),
+            metadata=self.meta(name, namespace=self.name, extra_labels={labels.RETAINED: self.name}),
             opts=self._inside,
         )
         account = ServiceAccount(
@@ -171,10 +171,6 @@ class StoreNamespace(Component):
             subjects=[SubjectArgs(kind="ServiceAccount", name=ACCESS_ACCOUNT, namespace=self.name)],
             opts=self.child(pulumi.ResourceOptions(depends_on=[account, role])),
         )
-
-
-RETAINED: Final = labels.PREFIX + "retained"
-"""Label of the lists of what is retained; its value is the store."""
 
 
 def binding(

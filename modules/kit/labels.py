@@ -13,6 +13,8 @@ POOL: Final = PREFIX + "pool"
 SITE: Final = PREFIX + "site"
 REGION: Final = PREFIX + "region"
 SPOT: Final = PREFIX + "spot"
+RETAINED: Final = PREFIX + "retained"
+"""On the lists of what a store keeps of tenants that are gone; its value is the store."""
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 PART_OF: Final = "app.kubernetes.io/part-of"
