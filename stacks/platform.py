@@ -10,6 +10,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from modules.data.cassandra.component import Cassandra
+from modules.data.mysql.component import MySql
 from modules.data.store import StoreContext
 from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
@@ -96,6 +97,8 @@ def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOption
     tenants = tuple(profile.tenants.values())
     if profile.cassandra is not None:
         Cassandra("cassandra", profile.cassandra, context=context, tenants=tenants, opts=opts)
+    if profile.mysql is not None:
+        MySql("mysql", profile.mysql, context=context, tenants=tenants, opts=opts)
 
 
 def _monitors(profile: Profile, opts: pulumi.ResourceOptions) -> Crds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -114,6 +115,15 @@ class MySql(Model):
         if self.engine is Engine.EXTERNAL and self.external:
             return Reach("mysql", (self.external.port,), cidrs=self.external.cidrs)
         return Reach("mysql", CLIENT_PORTS, namespace=NAMESPACE)
+
+
+@dataclass(frozen=True)
+class ServiceSchema:
+    """A schema for a service of the platform itself. It is `longhouse_<name>`, and so is its account, whose binding is the Secret `mysql` in the service's namespace."""
+
+    name: str
+    namespace: str
+    connections: int = 10
 
 
 class MySqlShare(Model):
