@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from modules.data.object_store import settings as minio
 from modules.kit import clients
 from sandbox import machine, tools
 from sandbox.golang import GoProgram
@@ -174,6 +175,7 @@ def _base(packages: tuple[str, ...]) -> Path:
         run(
             "mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}",
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+            '--essential-hook=mkdir -p "$1/usr/share/man/man1"',  # Java puts a link into it
             machine.codename(), partial,
         )  # fmt: skip
         partial.rename(base)
@@ -188,6 +190,13 @@ def operator(upstream_part: Part, seconds: float) -> GoProgram:
 
 
 KUEUE = operator(part("kueue"), seconds=160)
+_MINIO = part("minio")
+MINIO = GoProgram(
+    "minio", _MINIO.folder, _MINIO.module, _MINIO.package,
+    defines={f"{_MINIO.module}/cmd.ReleaseTag": minio.release(_MINIO.version), f"{_MINIO.module}/cmd.Version": minio.version(_MINIO.version)},
+    seconds=110,
+)  # fmt: skip
+MYSQLD_EXPORTER = operator(part("mysqld-exporter"), seconds=20)
 COREDNS = GoProgram(
     "coredns", tools.PINS / "coredns", "github.com/coredns/coredns", "github.com/coredns/coredns", seconds=80
 )
@@ -236,6 +245,36 @@ CASSANDRA_IMAGE = Image(
 )
 """Cassandra's jars and a Python, as upstream's image has one for cqlsh."""
 
+MINIO_IMAGE = Image(
+    f"docker.io/{minio.image(_MINIO.version)}",
+    ((MINIO, "/usr/bin/minio"),),
+    entrypoint=("/usr/bin/minio",),
+    user="1000:1000",
+    seconds=10,
+)
+"""MinIO at the path that upstream's own Dockerfile has it at; upstream publishes no image of this release."""
+
+MARIADB_IMAGE = Image(
+    "docker.io/library/mariadb:10.11.19",
+    packages=("mariadb-server-core", "mariadb-client-core"),
+    user="999:999",
+    seconds=40,
+)
+"""Debian's MariaDB at upstream's paths: the local stand-in for MySQL."""
+MYSQLD_EXPORTER_IMAGE = Image(
+    f"docker.io/prom/mysqld-exporter:{MYSQLD_EXPORTER.version}",
+    ((MYSQLD_EXPORTER, "/bin/mysqld_exporter"),),
+    entrypoint=("/bin/mysqld_exporter",),
+)
+
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
-PLATFORM_IMAGES = (KUEUE_IMAGE, PYTHON_IMAGE, CLIENTS_IMAGE, CASSANDRA_IMAGE)
-PROGRAMS = (KUEUE, COREDNS)
+PLATFORM_IMAGES = (
+    KUEUE_IMAGE,
+    PYTHON_IMAGE,
+    CLIENTS_IMAGE,
+    CASSANDRA_IMAGE,
+    MINIO_IMAGE,
+    MARIADB_IMAGE,
+    MYSQLD_EXPORTER_IMAGE,
+)
+PROGRAMS = (KUEUE, COREDNS, MINIO, MYSQLD_EXPORTER)
