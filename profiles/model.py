@@ -80,6 +80,17 @@ class Profile(Model):
         """Whether the profile is for the embedded cluster on one machine, where some safety rules cannot hold."""
         return self.name == "local" or self.name.startswith("local-")
 
+    @property
+    def backed_up(self) -> dict[str, str]:
+        """Stores whose backups go to the object store, and their namespaces."""
+        stores = {
+            "hdfs": self.hdfs,
+            "kafka": self.kafka,
+            "cassandra": self.cassandra,
+            "mysql": self.mysql,
+        }
+        return {name: store.reach.namespace or name for name, store in stores.items() if store}
+
     def reaches(self, tenant: Tenant) -> tuple[Reach, ...]:
         """Where the tenant's pods call the stores that it has."""
         data = tenant.data

@@ -4,13 +4,16 @@ meet."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from modules.data.cassandra.component import Cassandra
 from modules.data.mysql.component import MySql
+from modules.data.object_store.accounts import backup_bucket
+from modules.data.object_store.component import ObjectStore
 from modules.data.store import StoreContext
 from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
@@ -93,8 +96,21 @@ def platform(profile: Profile, credentials: Credentials) -> Platform:
 
 
 def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOptions) -> None:
-    """Every store that the environment has."""
+    """Every store that the environment has; the object store first, which the others' backups go to."""
     tenants = tuple(profile.tenants.values())
+    if profile.object_store is not None:
+        context = replace(
+            context,
+            backups=partial(backup_bucket, profile.object_store, context.credentials, context.authority),
+        )
+        ObjectStore(
+            "object-store",
+            profile.object_store,
+            context=context,
+            tenants=tenants,
+            writers=profile.backed_up,
+            opts=opts,
+        )
     if profile.cassandra is not None:
         Cassandra("cassandra", profile.cassandra, context=context, tenants=tenants, opts=opts)
     if profile.mysql is not None:

@@ -1,0 +1,85 @@
+"""Who uses the object store, by name and key, from the profile and the stack's credentials: pure, so that every store knows its
+place for backups before anything is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from modules.data.object_store.config import BACKUPS, NAME, NAMESPACE, External, ObjectStore
+from modules.data.object_store.inside.desired import Backups, Desired, Tenant, Writer
+from modules.data.store import Bucket
+from modules.foundation.certificates.authority import Authority
+from modules.foundation.tenants import config as tenant_config
+from modules.kit import names, quantities
+from modules.kit.credentials import Credentials
+
+
+def desired(
+    store: ObjectStore,
+    credentials: Credentials,
+    tenants: Sequence[tenant_config.Tenant],
+    writers: Iterable[str],
+    delete: Iterable[str],
+) -> Desired:
+    """All buckets, users and what they may do."""
+    external = isinstance(store.engine, External)
+    return Desired(
+        endpoint=store.endpoint,
+        region=store.region,
+        accounts=store.engine.accounts.value if isinstance(store.engine, External) else "minio",
+        prefix=store.bucket_prefix,
+        backups=Backups(
+            store.bucket(BACKUPS),
+            store.backups.keep_days,
+            quantities.bytes_of(store.backups.quota) if store.backups.quota else 0,
+        ),
+        tenants=tuple(_tenant(store, credentials, each) for each in tenants if each.data.object_store),
+        writers=tuple(_writer(store, credentials, each) for each in writers),
+        metrics=None if external else metrics(store, credentials),
+        delete=tuple(sorted(delete)),
+    )
+
+
+def metrics(store: ObjectStore, credentials: Credentials) -> Writer:
+    """The user that reads metrics."""
+    return Writer("", store.bucket("metrics"), _key(store, credentials, "metrics"))
+
+
+def backup_bucket(store: ObjectStore, credentials: Credentials, authority: Authority, writer: str) -> Bucket:
+    """Where one store's backups go: its own prefix of the bucket of backups, and a key that opens nothing else."""
+    user = _writer(store, credentials, writer)
+    external = isinstance(store.engine, External)
+    return Bucket(
+        endpoint=store.endpoint,
+        region=store.region,
+        name=store.bucket(BACKUPS),
+        prefix=f"{writer}/",
+        access_key=user.user,
+        secret_key=user.secret_key,
+        ca=None if external else authority.bundle,
+        namespace=None if external else NAMESPACE,
+        port=store.port,
+    )
+
+
+def _tenant(store: ObjectStore, credentials: Credentials, tenant: tenant_config.Tenant) -> Tenant:
+    share = tenant.data.object_store
+    assert share is not None, "asked for tenants that have the store only"
+    return Tenant(
+        name=tenant.name,
+        namespace=names.namespace(tenant.name),
+        bucket=store.bucket(tenant.name),
+        user=store.bucket(f"tenant-{tenant.name}"),
+        quota=quantities.bytes_of(share.quota),
+        keep_versions_days=share.keep_versions_days,
+        secret_key=_key(store, credentials, f"tenants/{tenant.name}"),
+    )
+
+
+def _writer(store: ObjectStore, credentials: Credentials, writer: str) -> Writer:
+    return Writer(writer, store.bucket(f"backup-{writer}"), _key(store, credentials, f"backups/{writer}"))
+
+
+def _key(store: ObjectStore, credentials: Credentials, purpose: str) -> str:
+    """Derived where the platform may choose keys; a cloud draws its own."""
+    return "" if isinstance(store.engine, External) else credentials.password(f"{NAME}/{purpose}")

@@ -1,0 +1,60 @@
+"""What a tenant is told of its bucket: the facts, and the same as the two files that every client on AWS's SDKs reads unasked."""
+
+from __future__ import annotations
+
+import configparser
+import io
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from modules.data.object_store.config import NAME, External, ObjectStore
+from modules.data.object_store.inside.desired import Tenant
+from modules.data.store import BINDING_PATH
+
+
+def facts(store: ObjectStore, tenant: Tenant, bundle: str) -> dict[str, str]:
+    """The keys of the binding. Where a cloud draws the key, `access.py` adds what depends on it."""
+    endpoint = urlsplit(store.endpoint)
+    external = isinstance(store.engine, External)
+    found = {
+        "provider": "s3" if external else "minio",
+        "host": endpoint.hostname or "",
+        "port": str(store.port),
+        "endpoint": store.endpoint,
+        "uri": f"s3://{tenant.bucket}",
+        "region": store.region,
+        "bucket": tenant.bucket,
+        "config": config_file(store),
+        **({} if external else {"ca.crt": bundle}),
+    }
+    return {**found, **keys(tenant.user, tenant.secret_key)} if tenant.secret_key else found
+
+
+def keys(access_key: str, secret_key: str) -> dict[str, str]:
+    """What in the binding is the key, each way that clients ask for it."""
+    file = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
+    return {
+        "access_key": access_key,
+        "secret_key": secret_key,
+        "username": access_key,
+        "password": secret_key,
+        "credentials": _ini(file),
+    }
+
+
+def config_file(store: ObjectStore) -> str:
+    """For AWS_CONFIG_FILE. Path-style addresses where the certificate names the server and not each of its buckets
+    (https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html)."""
+    values = {"region": store.region, "endpoint_url": store.endpoint}
+    if not isinstance(store.engine, External):
+        values["ca_bundle"] = f"{BINDING_PATH}/{NAME}/ca.crt"
+        values["s3"] = "\naddressing_style = path"
+    return _ini(values)
+
+
+def _ini(values: Mapping[str, str]) -> str:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser["default"] = values
+    text = io.StringIO()
+    parser.write(text)
+    return text.getvalue()

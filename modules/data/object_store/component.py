@@ -1,0 +1,193 @@
+"""Declares the object store: its servers where the platform runs them, what each tenant has of it, and its own copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Secret
+
+from modules.data import store
+from modules.data.object_store import accounts, bindings, config, settings
+from modules.data.object_store.config import NAME, NAMESPACE, External, Minio
+from modules.data.object_store.inside import desired
+from modules.data.store import StoreContext, StoreNamespace
+from modules.foundation.tenants.config import Tenant
+from modules.kit import server, task
+from modules.kit.component import Component, secret
+from modules.kit.pods import Container, Pod, Probe, SecretFiles
+from modules.kit.server import Disk, Scrape, Server
+from modules.kit.task import Program, Run
+from upstream import part
+
+METRICS_SECRET: Final = "minio-metrics"
+"""Secret with what whoever reads metrics needs: the bearer token, and whom to trust."""
+
+
+class ObjectStore(Component):
+    """S3 for every tenant that has it, and for the backups of the other stores.
+
+    Offers ``access``, the program's run that stands for all buckets and users being there: who writes to a bucket depends on it.
+    """
+
+    AREA = "data"
+    COMPONENT = "object-store"
+
+    def __init__(
+        self,
+        name: str,
+        config: config.ObjectStore,
+        *,
+        context: StoreContext,
+        tenants: Sequence[Tenant],
+        writers: Mapping[str, str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """``writers`` are the stores whose backups go here, and their namespaces."""
+        super().__init__(name, owner=context.owner, opts=opts)
+        self._config, self._context = config, context
+        having = [tenant for tenant in tenants if tenant.data.object_store]
+        wanted = accounts.desired(config, context.credentials, having, writers, context.delete_data)
+        engine = config.engine
+        home = StoreNamespace(
+            NAMESPACE,
+            context=context,
+            client_ports=() if isinstance(engine, External) else (config.port,),
+            metrics_ports=() if isinstance(engine, External) else (config.port,),
+            tenants=[tenant.name for tenant in having],
+            callers=tuple(writers.values()),
+            opts=self.child(),
+        )
+        self.access = task.task(
+            self,
+            self._access(wanted),
+            [home] if isinstance(engine, External) else [home, self._servers(engine, home)],
+        )
+        for tenant in wanted.tenants:
+            store.binding(
+                self, tenant.name, NAME, bindings.facts(config, tenant, context.authority.bundle), context
+            )
+        self.register_outputs({"endpoint": config.endpoint})
+
+    def _servers(self, engine: Minio, home: StoreNamespace) -> pulumi.Resource:
+        """MinIO's servers.
+
+        Ready means that writes have a quorum, seen from that server. All restart at once when settings or the program change: a
+        server that is told otherwise than its peers waits for them (cmd/bootstrap-peer-server.go, verifyServerSystemConfig), so
+        one at a time would stop at the first. Upstream's own guide to upgrades says the same.
+        """
+        credentials = self._context.credentials
+        pair = self._context.authority.server("object-store/server", settings.SERVER_NAMES)
+        reader = accounts.metrics(self._config, credentials)
+        token = Secret(
+            f"{NAMESPACE}-{METRICS_SECRET}",
+            metadata=self.meta(METRICS_SECRET, namespace=NAMESPACE),
+            string_data={
+                "token": secret(settings.metrics_token(reader.user, reader.secret_key)),
+                "ca.crt": self._context.authority.bundle,
+            },
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+        )
+        minio = Container(
+            name="minio",
+            image=settings.image(part(settings.PART).version, self._context.cluster.images),
+            command=settings.command(engine),
+            cpu=engine.cpu,
+            memory=engine.memory,
+            ports={"https": config.PORT},
+            environment={
+                "MINIO_CONFIG_ENV_FILE": f"{settings.SETTINGS}/config.env",
+                "SSL_CERT_FILE": f"{settings.CERTIFICATES}/ca.crt",
+                "GOMEMLIMIT": settings.go_memory_limit(engine),
+            },
+            startup=Probe(
+                path="/minio/health/live", port=config.PORT, scheme="HTTPS", period_seconds=1, failures=120
+            ),
+            readiness=Probe(
+                path="/minio/health/cluster", port=config.PORT, scheme="HTTPS", period_seconds=5, failures=2
+            ),
+            liveness=Probe(
+                path="/minio/health/live", port=config.PORT, scheme="HTTPS", period_seconds=15, failures=4
+            ),
+        )
+        return server.declare(
+            self,
+            Server(
+                name=settings.SERVER,
+                namespace=NAMESPACE,
+                pod=Pod(
+                    containers=(minio,),
+                    secrets=(
+                        SecretFiles(
+                            "settings",
+                            settings.SETTINGS,
+                            {"config.env": settings.settings(engine, self._root(), self._config.region)},
+                        ),
+                        SecretFiles(
+                            "certificates",
+                            settings.CERTIFICATES,
+                            {
+                                "public.crt": pair.certificate,
+                                "private.key": pair.private_key,
+                                "ca.crt": self._context.authority.bundle,
+                            },
+                        ),
+                    ),
+                ),
+                replicas=engine.servers,
+                disk=Disk(engine.disk, settings.DATA, self._context.cluster.storage_class),
+                service=NAME,
+                service_ports={"https": config.PORT},
+                names_before_ready=True,
+                together=True,
+                update_at_once=True,
+                spread=("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+                if engine.servers > 1
+                else (),
+                scrape=Scrape(
+                    settings.METRICS_PATH,
+                    "https",
+                    port="https",
+                    token=(METRICS_SECRET, "token"),
+                    ca=(METRICS_SECRET, "ca.crt"),
+                    server_name=settings.SERVER_NAMES[0],
+                ),
+            ),
+            [home, token, *self._monitors],
+        )
+
+    @property
+    def _monitors(self) -> list[pulumi.Resource]:
+        return [self._context.monitors] if self._context.monitors else []
+
+    def _access(self, wanted: desired.Desired) -> Run:
+        return Run(
+            name="access",
+            namespace=NAMESPACE,
+            program=Program("modules.data.object_store.inside.access"),
+            image=self._context.image,
+            secrets=(
+                SecretFiles("desired", str(desired.MOUNT), {desired.FILE: wanted.as_json()}),
+                self._admin(),
+            ),
+            service_account=store.ACCESS_ACCOUNT,
+        )
+
+    def _admin(self) -> SecretFiles:
+        """The account that may do everything: the servers' own root, or the one that was given."""
+        engine = self._config.engine
+        if isinstance(engine, External):
+            return SecretFiles("admin", str(desired.ADMIN), existing=engine.admin_secret)
+        return SecretFiles(
+            "admin",
+            str(desired.ADMIN),
+            {
+                "access_key": settings.ROOT_USER,
+                "secret_key": self._root(),
+                "ca.crt": self._context.authority.bundle,
+            },
+        )
+
+    def _root(self) -> str:
+        return self._context.credentials.password(f"{NAME}/root")

@@ -1,0 +1,77 @@
+"""Who may do what, in the policy language that AWS and MinIO share. Every statement allows; nothing is denied, so nothing that
+is not named is granted."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+Policy = dict[str, Any]
+
+_VERSION: Final = "2012-10-17"
+_S3: Final = "arn:aws:s3:::"
+
+_LOOK: Final = (
+    "s3:GetBucketLocation",
+    "s3:GetBucketVersioning",
+    "s3:GetLifecycleConfiguration",
+    "s3:ListBucket",
+    "s3:ListBucketMultipartUploads",
+    "s3:ListBucketVersions",
+)
+_OBJECTS: Final = (
+    "s3:AbortMultipartUpload",
+    "s3:DeleteObject",
+    "s3:DeleteObjectTagging",
+    "s3:DeleteObjectVersion",
+    "s3:GetObject",
+    "s3:GetObjectTagging",
+    "s3:GetObjectVersion",
+    "s3:GetObjectVersionTagging",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+)
+_WRITE: Final = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject")
+
+
+def tenant(bucket: str) -> Policy:
+    """All of a tenant's own objects, old versions too, so that a full bucket can be emptied. Nothing about the bucket itself:
+    its policy (which could make it public), versioning, lifecycle and quota are the platform's. No other bucket's name."""
+    return _policy(_allow(_LOOK, bucket), _allow(_OBJECTS, f"{bucket}/*"))
+
+
+def writer(bucket: str, store: str) -> Policy:
+    """Put, get and list below the store's own prefix. No delete, and no version but the newest: who writes backups cannot
+    destroy them, since what is overwritten stays as an older version until it expires."""
+    within = {"StringLike": {"s3:prefix": [f"{store}/*"]}}
+    return _policy(
+        _allow(("s3:GetBucketLocation",), bucket),
+        {**_allow(("s3:ListBucket",), bucket), "Condition": within},
+        _allow(_WRITE, f"{bucket}/{store}/*"),
+    )
+
+
+def metrics() -> Policy:
+    """Read MinIO's metrics and nothing else."""
+    return {"Version": _VERSION, "Statement": [{"Effect": "Allow", "Action": ["admin:Prometheus"]}]}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two policies say the same: a server gives lists back in another order."""
+    return bool(_ordered(one) == _ordered(other))
+
+
+def _policy(*statements: dict[str, Any]) -> Policy:
+    return {"Version": _VERSION, "Statement": list(statements)}
+
+
+def _allow(actions: tuple[str, ...], resource: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": [_S3 + resource]}
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return sorted((key, _ordered(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return sorted((_ordered(each) for each in value), key=repr)
+    return value
