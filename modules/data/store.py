@@ -19,7 +19,7 @@ from pulumi_kubernetes.networking.v1 import (
 from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
 from modules.foundation.certificates.authority import Authority
-from modules.kit import clients, labels, names, network_policies, task
+from modules.kit import clients, labels, names, network_policies, pods, task
 from modules.kit.cluster import Cluster
 from modules.kit.component import Component, secret
 from modules.kit.credentials import Credentials
@@ -174,12 +174,17 @@ class StoreNamespace(Component):
 
 
 def binding(
-    component: Component, tenant: str, store: str, facts: Mapping[str, str], context: StoreContext
+    component: Component,
+    tenant: str,
+    store: str,
+    facts: Mapping[str, str],
+    context: StoreContext,
+    binary: Mapping[str, bytes] | None = None,
 ) -> Secret:
     """The Secret named after the store in the tenant's namespace: all that a client needs, one file a key.
 
     Keys that mean the same everywhere are the well-known ones of Service Binding for Kubernetes 1.0 ("Well-known Secret
-    Entries": type, provider, host, port, uri, username, password, certificates).
+    Entries": type, provider, host, port, uri, username, password, certificates). ``binary`` are files that are no text.
     """
     return Secret(
         f"{tenant}-{store}-binding",
@@ -188,6 +193,7 @@ def binding(
         ),
         type=f"servicebinding.io/{store}",
         string_data={key: secret(value) for key, value in {"type": store, **facts}.items()},
+        data=pods.encoded(binary or {}),
         opts=component.child(pulumi.ResourceOptions(depends_on=[context.homes[tenant]])),
     )
 

@@ -6,12 +6,14 @@ into what Kubernetes takes.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import pulumi
 from pulumi_kubernetes.core.v1 import (
     CapabilitiesArgs,
     ConfigMapVolumeSourceArgs,
@@ -35,6 +37,8 @@ from pulumi_kubernetes.core.v1 import (
     VolumeMountArgs,
 )
 
+from modules.kit.component import secret
+
 SETTINGS: Final = "longhouse.dev/settings"
 """Annotation of a pod with the hash of its settings: another hash is another pod, so that a server restarts when its own settings
 changed and at no other time."""
@@ -47,14 +51,15 @@ TMP: Final = "/tmp"
 class SecretFiles:
     """Files that only the pod may read: a Secret, mounted as a folder at ``path``.
 
-    ``name`` is unique within the pod, ``files`` are file names and contents. A Secret that somebody else keeps is named by
-    ``existing``, and then ``files`` is empty.
+    ``name`` is unique within the pod, ``files`` are file names and contents, ``binary`` those that are no text. A Secret that
+    somebody else keeps is named by ``existing``, and then there are none.
     """
 
     name: str
     path: str
     files: Mapping[str, str] = field(repr=False, default_factory=dict)
     existing: str | None = None
+    binary: Mapping[str, bytes] = field(repr=False, default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,8 @@ class Pod:
     """What a pod is made of.
 
     Every container sees ``files`` (settings, from the ConfigMap ``settings``) at ``files_path``, the ``secrets`` at theirs and
-    the ``scratch`` folders (path to size), which go with the pod. ``user`` is the numeric user and group that all run as.
+    the ``scratch`` folders (path to size), which go with the pod. ``user`` is the numeric user and group that all run as,
+    ``node_labels`` is what a node must have to be its.
     """
 
     containers: tuple[Container, ...]
@@ -109,11 +115,17 @@ class Pod:
     user: int = 1000
     grace_seconds: int = 30
     service_account: str | None = None
+    node_labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settings_hash(self) -> str:
         """Changes when a settings file or a secret file does. Secrets are derived, of 190 bits or more: their hash tells nothing."""
-        facts = [dict(self.files), [dict(secret.files) for secret in self.secrets]]
+        facts: list[object] = [dict(self.files), [dict(each.files) for each in self.secrets]]
+        facts += [
+            {name: content.hex() for name, content in each.binary.items()}
+            for each in self.secrets
+            if each.binary
+        ]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -138,6 +150,7 @@ def spec(
         automount_service_account_token=pod.service_account is not None,
         service_account_name=pod.service_account,
         enable_service_links=False,
+        node_selector=dict(pod.node_labels) or None,
         restart_policy=restart,
         termination_grace_period_seconds=pod.grace_seconds,
         security_context=PodSecurityContextArgs(
@@ -152,6 +165,11 @@ def spec(
         containers=[_container(each, mounts) for each in pod.containers],
         volumes=volumes,
     )
+
+
+def encoded(binary: Mapping[str, bytes]) -> dict[str, pulumi.Output[str]] | None:
+    """Files that are no text as a Secret takes them; None where there are none."""
+    return {name: secret(base64.b64encode(content).decode()) for name, content in binary.items()} or None
 
 
 def _volumes(
@@ -171,12 +189,12 @@ def _volumes(
                 name="settings", config_map=ConfigMapVolumeSourceArgs(name=settings, items=items or None)
             )
         )
-    for secret in pod.secrets:
-        mounts.append(VolumeMountArgs(name=secret.name, mount_path=secret.path, read_only=True))
+    for each in pod.secrets:
+        mounts.append(VolumeMountArgs(name=each.name, mount_path=each.path, read_only=True))
         volumes.append(
             VolumeArgs(
-                name=secret.name,
-                secret=SecretVolumeSourceArgs(secret_name=secret_names[secret.name], default_mode=0o440),
+                name=each.name,
+                secret=SecretVolumeSourceArgs(secret_name=secret_names[each.name], default_mode=0o440),
             )
         )
     return mounts, volumes

@@ -154,6 +154,7 @@ def declare_secrets(
             f"{namespace}-{names[each.name]}",
             metadata=component.meta(names[each.name], namespace=namespace),
             string_data={name: secret(content) for name, content in each.files.items()},
+            data=pods.encoded(each.binary),
             opts=opts,
         )
         for each in pod.secrets
