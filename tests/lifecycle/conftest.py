@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from profiles.load import DIRECTORY
 from sandbox import machine
 from sandbox.places import INSTANCE
-from tests.lifecycle.journey import Journey, machine_state
+from tests.lifecycle.journey import CORE, STORES, Journey, machine_state
 from tests.live import TEST_INSTANCE
 
 _ADDRESSES = {"172.30.255.1/32": "172.30.255.5/32"}
@@ -34,6 +35,8 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
         for usual, ours in _ADDRESSES.items():
             text = text.replace(usual, ours)
         path.write_text(text)
+    core = {"extends": "local", "description": "The local profile without its stores."}
+    (profiles / f"{CORE}.yaml").write_text(yaml.safe_dump({**core, **dict.fromkeys(STORES)}))
     env = {**os.environ, "LONGHOUSE_PROFILES": str(profiles)}
     under_way = Journey(env, {})
     under_way.sandbox("down")

@@ -19,6 +19,11 @@ from sandbox.places import BIN, CHECKOUT, INSTANCE, KUBECONFIG
 from sandbox.platform import STACK, target
 
 PROFILE = "local-full"
+CORE = "local-core"
+"""The local profile without its stores, which only the tests have: what is killed and started over again and again need not
+wait for databases each time."""
+STORES = ("hdfs", "kafka", "cassandra", "object_store", "mysql")
+"""Keys of a profile that hold a store."""
 _PASSING = (
     "events",
     "leases",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.lifecycle.journey import PROFILE, Journey, machine_state
+from tests.lifecycle.journey import CORE, Journey, machine_state
 
 
 def test_a_second_pulumi_up_changes_nothing(journey: Journey) -> None:
@@ -26,7 +26,7 @@ def test_pulumi_destroy_leaves_nothing_of_ours_in_the_cluster(journey: Journey) 
 
 
 def test_what_a_killed_deployment_came_to_is_what_an_undisturbed_one_comes_to(journey: Journey) -> None:
-    assert journey.sandbox("up", f"--profile={PROFILE}") == 0
+    assert journey.sandbox("up", f"--profile={CORE}") == 0
     assert frozenset(journey.ids()) == journey.resources
 
 

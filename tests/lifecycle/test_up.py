@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.lifecycle.journey import PROFILE, Journey
+from tests.lifecycle.journey import CORE, PROFILE, Journey
 
 
 def _descendant(pid: int, program: str) -> int | None:
@@ -30,7 +30,7 @@ def test_a_start_that_was_killed_goes_on_when_it_is_run_again(journey: Journey) 
         whom=lambda pid: pid,
     )
     assert code < 0, "the run was to be killed"
-    assert journey.sandbox("up", "--cluster-only", f"--profile={PROFILE}") == 0
+    assert journey.sandbox("up", "--cluster-only", f"--profile={CORE}") == 0
     ready = journey.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=30s")
     assert ready.returncode == 0, ready.stderr
     journey.empty = journey.objects()
@@ -43,12 +43,12 @@ def test_a_deployment_whose_pulumi_was_killed_half_way_converges_when_it_is_run_
     with _one_tenant_more(journey, "leaver"):
         code = journey.sandbox_killing(
             "up",
-            f"--profile={PROFILE}",
+            f"--profile={CORE}",
             when=lambda: journey.has("namespaces", "--selector=longhouse.dev/tenant=leaver"),
             whom=lambda pid: _descendant(pid, "pulumi"),
         )
         assert code == 1, "a deployment that was killed must say that it failed"
-    assert journey.sandbox("up", f"--profile={PROFILE}") == 0
+    assert journey.sandbox("up", f"--profile={CORE}") == 0
     state = journey.state()
     assert not state.get("pending_operations")
     journey.resources = frozenset(journey.ids())
@@ -58,10 +58,16 @@ def test_a_deployment_whose_pulumi_was_killed_half_way_converges_when_it_is_run_
     assert not journey.has("clusterqueues.kueue.x-k8s.io", "--selector=longhouse.dev/tenant=leaver")
 
 
+def test_the_stores_join_a_platform_that_runs(journey: Journey) -> None:
+    assert journey.sandbox("up", f"--profile={PROFILE}") == 0
+    missing = journey.resources - frozenset(journey.ids())
+    assert not missing, f"what was there is gone: {sorted(missing)}"
+
+
 @contextmanager
 def _one_tenant_more(journey: Journey, name: str) -> Iterator[None]:
     """The profile has one tenant more for as long as the body runs."""
-    record, profile = (journey.profiles / path for path in (f"tenants/{name}.yaml", f"{PROFILE}.yaml"))
+    record, profile = (journey.profiles / path for path in (f"tenants/{name}.yaml", f"{CORE}.yaml"))
     text = profile.read_text()
     quota = {"cpu": "300m", "memory": "512Mi", "storage": "1Gi", "pods": 5}
     groups = {"admin": ["leavers"]}
