@@ -58,6 +58,7 @@ class MySql(Component):
         )
         running = self._plain(home)
         self.ready = task.task(self, self._access(), running)
+        self._declare_backup(home)
         self._declare_metrics(home)
         self._declare_bindings()
         self.register_outputs({})
@@ -90,7 +91,7 @@ class MySql(Component):
         facts = {"username": plain.ADMIN, "password": self._credentials.password("mysql/admin")}
         return SecretFiles("admin", "/longhouse-admin", facts)
 
-    def _access(self) -> Run:
+    def _desired(self) -> SecretFiles:
         desired = accounts.desired(
             self._credentials,
             hosts=[self._host],
@@ -99,18 +100,38 @@ class MySql(Component):
             services=list(self._services),
             delete_data=self._context.delete_data,
         )
+        return SecretFiles("desired", "/longhouse-access", {"desired.json": desired.as_json()})
+
+    def _access(self) -> Run:
         return Run(
             "access",
             NAMESPACE,
             Program("modules.data.mysql.inside.access"),
             self._context.image,
-            secrets=(
-                SecretFiles("desired", "/longhouse-access", {"desired.json": desired.as_json()}),
-                self._admin(),
-                *self._trust(),
-            ),
+            secrets=(self._desired(), self._admin(), *self._trust()),
             service_account=store.ACCESS_ACCOUNT,
         )
+
+    def _declare_backup(self, home: StoreNamespace) -> None:
+        """By the clock all schemas; a Job made from it with other arguments restores one."""
+        bucket = self._context.backups(NAME)
+        if bucket is None:
+            return
+        own = {"username": accounts.BACKUP, "password": accounts.backup_password(self._credentials)}
+        run = Run(
+            "backup",
+            NAMESPACE,
+            Program("modules.data.mysql.inside.backup"),
+            self._context.image,
+            secrets=(
+                self._desired(),
+                SecretFiles("account", "/longhouse-backup", own),
+                *self._trust(),
+                bucket.files(),
+            ),
+            memory="256Mi",
+        )
+        task.schedule(self, run, self._config.backup_schedule, [home, self.ready])
 
     def _trust(self) -> tuple[SecretFiles, ...]:
         ca = self._authority

@@ -26,10 +26,10 @@ PROBE: Final = "platform_probe"
 ADMIN_PRIVILEGES: Final = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, "
     "SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, TRIGGER, EVENT, PROCESS, RELOAD, SHOW DATABASES, CREATE USER, "
-    "CONNECTION ADMIN, BINLOG MONITOR, SET USER"
+    "CONNECTION ADMIN, BINLOG MONITOR"
 )
-"""What the administrator may do: all that it grants to others, accounts, sessions, and objects in their owners' names (a restore).
-Not files, not the server's own variables, not its shutdown: there is no such account."""
+"""What the administrator may do: all that it grants to others, accounts, and ending sessions. Not files, not the server's own
+variables, not its shutdown, nothing in others' names: there is no such account."""
 
 USER: Final = 999
 """The user `mysql` of upstream's image."""
