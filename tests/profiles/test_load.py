@@ -67,10 +67,12 @@ def test_a_profile_cannot_be_changed() -> None:
         profile.node_pools["more"] = profile.node_pools["general"]  # type: ignore[index]
 
 
-def test_the_simulated_profile_differs_from_local_in_its_webhooks_only() -> None:
+def test_the_simulated_profile_is_local_without_what_needs_a_pod() -> None:
     local, simulated = load("local"), load("local-simulated")
     assert simulated.admission.webhooks is WebhookFailure.IGNORE
-    changed = {"name": "", "description": "", "admission": local.admission}
+    stores = dict.fromkeys(("hdfs", "kafka", "cassandra", "object_store", "mysql"))
+    assert {key: getattr(simulated, key) for key in stores} == stores
+    changed = {"name": "", "description": "", "admission": local.admission, **stores}
     assert local.model_copy(update=changed) == simulated.model_copy(update=changed)
 
 
