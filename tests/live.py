@@ -130,12 +130,14 @@ class Live:
             yield Pod(name, address, testinfra.get_host(connection))
 
     @contextmanager
-    def client(self, tenant: Tenant, *stores: str, image: str = "", memory: str = "256Mi") -> Iterator[Pod]:
+    def client(
+        self, tenant: Tenant, *stores: str, image: str = "", memory: str = "256Mi", cpu: str = "500m"
+    ) -> Iterator[Pod]:
         """A pod of the tenant with the stores' client libraries and its own bindings to them, for as long as the body runs.
 
         ``image`` is another one to run in, such as a store's own.
         """
-        main = container(["sleep", "infinity"], memory=memory)
+        main = container(["sleep", "infinity"], memory=memory, cpu=cpu)
         main["image"] = image or clients.image()
         main["env"] = [{"name": "PYTHONPATH", "value": clients.PYTHON_PATH}]
         main["volumeMounts"] = [
