@@ -1,4 +1,4 @@
-"""``make bench``: how long ``make up`` takes cold, warm and when there is nothing to do, and what it needs.
+"""``make bench``: how long ``make up`` takes cold, warm and when there is nothing to do, and what it and the stores need.
 
 All runs are of one session on one machine, on an embedded cluster of their own, so their ratios can be compared. Cold
 means empty caches, Go's own included; packages of the distribution and the Python environment are left as they are.
@@ -19,9 +19,12 @@ from time import monotonic
 from rich.console import Console
 from rich.table import Table
 
-from sandbox.places import CACHE, CHECKOUT
+from bench import memory
+from sandbox.places import CACHE, CHECKOUT, STATE
 from sandbox.progress import clock
 
+INSTANCE = "longhouse-bench"
+STATES = STATE.parent
 _SAMPLE_SECONDS = 0.5
 
 
@@ -42,7 +45,7 @@ def main() -> int:
         "--warm-only", action="store_true", help="leave the cold run out (it builds everything again)"
     )
     arguments = parser.parse_args()
-    env = {**os.environ, "LONGHOUSE_INSTANCE": "longhouse-bench"}
+    env = {**os.environ, "LONGHOUSE_INSTANCE": INSTANCE}
     runs = []
     _sandbox("down", env=env)
     if not arguments.warm_only:
@@ -56,8 +59,10 @@ def main() -> int:
             _sandbox("down", env=cold)
     runs.append(_measure("warm: built, cluster down", ["up", "--profile", arguments.profile], env))
     runs.append(_measure("nothing to do: cluster up", ["up", "--profile", arguments.profile], env))
+    held = memory.stores(str(STATES / INSTANCE / "kubeconfig"), str(STATES / INSTANCE / "bin" / "kubectl"))
     runs.append(_measure("down", ["down"], env))
     _print(runs)
+    _print_stores(held)
     return 0
 
 
@@ -101,6 +106,14 @@ def _print(runs: list[Run]) -> None:
     console = Console(soft_wrap=True)
     console.print(table)
     console.print(f"cache of tools and images: {size:,.0f} MiB; {os.cpu_count()} cores")
+
+
+def _print_stores(held: dict[str, float]) -> None:
+    table = Table("server", "memory", title="Stores, soon after they are ready", title_justify="left")
+    for name, mib in sorted(held.items()):
+        table.add_row(name, f"{mib:,.0f} MiB")
+    table.add_row("all", f"{sum(held.values()):,.0f} MiB")
+    Console(soft_wrap=True).print(table)
 
 
 if __name__ == "__main__":
