@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from modules.data.mysql import exporter, settings
-from modules.data.mysql.config import Engine, MySqlShare, ServiceSchema
+from modules.data.mysql.config import MySqlEngine, MySqlShare, ServiceSchema
 from modules.data.mysql.inside.access import Desired, Helper, Owner
 from modules.data.store import BINDING_PATH
 from modules.kit.credentials import Credentials
@@ -28,7 +28,11 @@ BACKUP_PRIVILEGES: Final = (
 SERVICE_PREFIX: Final = "longhouse_"
 """First part of a service's schema. No tenant's name holds a `_`, and none is `longhouse`, so it is nobody else's."""
 
-PROVIDERS: Final = {Engine.PLAIN: "mariadb", Engine.OPERATOR: "percona", Engine.EXTERNAL: "mysql"}
+PROVIDERS: Final = {
+    MySqlEngine.PLAIN: "mariadb",
+    MySqlEngine.OPERATOR: "percona",
+    MySqlEngine.EXTERNAL: "mysql",
+}
 
 
 def tenant_password(credentials: Credentials, tenant: str) -> str:
@@ -87,7 +91,7 @@ def desired(
 
 
 def binding(
-    engine: Engine, *, host: str, port: int, account: str, password: str, ca: str | None
+    engine: MySqlEngine, *, host: str, port: int, account: str, password: str, ca: str | None
 ) -> dict[str, str]:
     """What a client needs: the well-known keys, and ready-made settings for the usual clients, which check the server's name.
 

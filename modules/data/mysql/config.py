@@ -38,7 +38,7 @@ SERVER_ACCOUNTS: Final = frozenset(
 (https://docs.percona.com/percona-operator-for-mysql/pxc/users.html#system-users)."""
 
 
-class Engine(StrEnum):
+class MySqlEngine(StrEnum):
     """Who runs the server."""
 
     PLAIN = "plain"
@@ -46,7 +46,7 @@ class Engine(StrEnum):
     EXTERNAL = "external"
 
 
-class External(Model):
+class MySqlEndpoint(Model):
     """A MySQL that somebody else runs, such as a cloud's."""
 
     host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
@@ -77,7 +77,7 @@ SettingValue = Annotated[
 class MySql(Model):
     """The MySQL of the environment."""
 
-    engine: Engine = Engine.PLAIN
+    engine: MySqlEngine = MySqlEngine.PLAIN
     """Who runs the server: `plain` is one MariaDB 10.11, the local stand-in for MySQL (the two are not the same server: no JSON column type, another optimiser, other authentication plug-ins); `operator` is Percona XtraDB Cluster, MySQL 8.4 on three nodes; `external` is an endpoint that is given."""
 
     nodes: Annotated[int, Field(ge=1, le=7)] = 1
@@ -106,13 +106,13 @@ class MySql(Model):
     settings: FrozenMap[SettingName, SettingValue] = Field(default_factory=dict)
     """Further variables of the server. What the platform sets itself, or what would lose acknowledged writes, is refused."""
 
-    external: External | None = None
+    external: MySqlEndpoint | None = None
     """The endpoint, for engine `external`."""
 
     @property
     def reach(self) -> Reach:
         """Where tenants call it."""
-        if self.engine is Engine.EXTERNAL and self.external:
+        if self.engine is MySqlEngine.EXTERNAL and self.external:
             return Reach("mysql", (self.external.port,), cidrs=self.external.cidrs)
         return Reach("mysql", CLIENT_PORTS, namespace=NAMESPACE)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from modules.data.mysql.config import Engine, MySql
+from modules.data.mysql.config import MySql, MySqlEngine
 from modules.kit import quantities
 
 MIB: Final = 2**20
@@ -65,9 +65,9 @@ class Sizes:
     """Largest single binary log file."""
 
 
-def flavour(engine: Engine) -> Flavour:
+def flavour(engine: MySqlEngine) -> Flavour:
     """The server that an engine runs."""
-    return Flavour.MARIADB if engine is Engine.PLAIN else Flavour.PXC
+    return Flavour.MARIADB if engine is MySqlEngine.PLAIN else Flavour.PXC
 
 
 def least_memory(of: Flavour) -> int:
