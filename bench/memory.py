@@ -1,13 +1,18 @@
-"""What the servers of the stores take: the working set of each pod, as the node's kubelet measures it."""
+"""What the servers of the stores hold: the working set of each pod, as the node's kubelet measures it."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from modules.kit.labels import COMPONENT
+
+_HELD: Final = re.compile(
+    r'^pod_memory_working_set_bytes{namespace="([^"]+)",pod="([^"]+)"} (\S+)', re.MULTILINE
+)
+"""Lines of the kubelet's endpoint /metrics/resource."""
 
 
 def stores(kubeconfig: str, kubectl: str) -> dict[str, float]:
@@ -32,16 +37,12 @@ def stores(kubeconfig: str, kubectl: str) -> dict[str, float]:
         for item in ask("nodes", "--output=json")["items"]
         if "kwok.x-k8s.io/node" not in item["metadata"].get("annotations", {})
     ]
+    command = [kubectl, f"--kubeconfig={kubeconfig}", "get"]
     found: dict[str, float] = {}
     for node in real:
-        for pod in ask(f"--raw=/api/v1/nodes/{node}/proxy/stats/summary")["pods"]:
-            reference = pod["podRef"]
-            if reference["namespace"] in homes and (mib := working_set(pod)):
-                found[f"{reference['namespace']}/{reference['name']}"] = mib
+        words = [*command, f"--raw=/api/v1/nodes/{node}/proxy/metrics/resource"]
+        text = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        for namespace, pod, held in _HELD.findall(text):
+            if namespace in homes and float(held):
+                found[f"{namespace}/{pod}"] = float(held) / 2**20
     return found
-
-
-def working_set(pod: Mapping[str, Any]) -> float:
-    """MiB that a pod's containers hold and that cannot be taken back; 0 where none runs."""
-    held = sum(each.get("memory", {}).get("workingSetBytes", 0) for each in pod.get("containers", []))
-    return float(held) / 2**20
