@@ -227,7 +227,15 @@ JAVA: Final = ("openjdk-17-jre-headless",)
 
 CLIENTS_IMAGE = Image(
     f"docker.io/{clients.image()}",
-    packages=("python3", "openssl", "krb5-user", "python3-gssapi", "mariadb-client"),
+    packages=(
+        "python3",
+        "openssl",
+        "krb5-user",
+        "krb5-kdc",
+        "krb5-admin-server",
+        "python3-gssapi",
+        "mariadb-client",
+    ),
     files=(
         (Wheels(clients.LOCK), "/opt/longhouse/python"),
         (Jars("clients"), "/opt/longhouse/java"),
@@ -244,6 +252,15 @@ CASSANDRA_IMAGE = Image(
     seconds=70,
 )
 """Cassandra's jars and a Python, as upstream's image has one for cqlsh."""
+
+HADOOP_IMAGE = Image(
+    f"docker.io/apache/hadoop:{maven.version('hadoop')}",
+    packages=JAVA,
+    files=((Jars("hadoop"), "/opt/hadoop/share/hadoop/common/lib"),),
+    user="1000:1000",
+    seconds=40,
+)
+"""Hadoop's jars; the class path of its pods has all of upstream's folders, of which one is enough."""
 
 MINIO_IMAGE = Image(
     f"docker.io/{minio.image(_MINIO.version)}",
@@ -273,6 +290,7 @@ PLATFORM_IMAGES = (
     PYTHON_IMAGE,
     CLIENTS_IMAGE,
     CASSANDRA_IMAGE,
+    HADOOP_IMAGE,
     MINIO_IMAGE,
     MARIADB_IMAGE,
     MYSQLD_EXPORTER_IMAGE,

@@ -11,6 +11,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from modules.data.cassandra.component import Cassandra
+from modules.data.hdfs.component import Hdfs
 from modules.data.mysql.component import MySql
 from modules.data.object_store.accounts import backup_bucket
 from modules.data.object_store.component import ObjectStore
@@ -111,6 +112,8 @@ def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOption
             writers=profile.backed_up,
             opts=opts,
         )
+    if profile.hdfs is not None:
+        Hdfs("hdfs", profile.hdfs, context=context, tenants=tenants, opts=opts)
     if profile.cassandra is not None:
         Cassandra("cassandra", profile.cassandra, context=context, tenants=tenants, opts=opts)
     if profile.mysql is not None:
