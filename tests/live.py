@@ -137,7 +137,11 @@ class Live:
 
         ``image`` is another one to run in, such as a store's own.
         """
-        main = container(["sleep", "infinity"], memory=memory, cpu=cpu)
+        main = container(["sleep", "infinity"], memory=memory)
+        main["resources"] = {
+            "requests": main["resources"]["requests"],
+            "limits": {"cpu": cpu, "memory": memory},
+        }
         main["image"] = image or clients.image()
         main["env"] = [{"name": "PYTHONPATH", "value": clients.PYTHON_PATH}]
         main["volumeMounts"] = [
