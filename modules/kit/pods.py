@@ -37,6 +37,7 @@ from pulumi_kubernetes.core.v1 import (
     VolumeMountArgs,
 )
 
+from modules.kit import quantities
 from modules.kit.component import secret
 
 SETTINGS: Final = "longhouse.dev/settings"
@@ -80,7 +81,7 @@ class Probe:
 class Container:
     """One container. ``command`` is complete: no image's own entry point is relied upon.
 
-    ``cpu`` is asked for and ``cpu_limit`` never exceeded, ``memory`` is both.
+    ``cpu`` is asked for and ``cpu_limit`` never exceeded (two cores, or what is asked for where that is more), ``memory`` is both.
     """
 
     name: str
@@ -88,7 +89,7 @@ class Container:
     command: tuple[str, ...]
     cpu: str
     memory: str
-    cpu_limit: str = "2"
+    cpu_limit: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     startup: Probe | None = None
@@ -212,7 +213,7 @@ def _container(container: Container, mounts: Sequence[VolumeMountArgs]) -> Conta
         or None,
         resources=ResourceRequirementsArgs(
             requests={"cpu": container.cpu, "memory": container.memory},
-            limits={"cpu": container.cpu_limit, "memory": container.memory},
+            limits={"cpu": container.cpu_limit or _cpu_limit(container.cpu), "memory": container.memory},
         ),
         security_context=SecurityContextArgs(
             allow_privilege_escalation=False,
@@ -228,6 +229,10 @@ def _container(container: Container, mounts: Sequence[VolumeMountArgs]) -> Conta
         volume_mounts=list(mounts),
         termination_message_policy="FallbackToLogsOnError",
     )
+
+
+def _cpu_limit(asked: str) -> str:
+    return max(asked, "2", key=quantities.cores)
 
 
 def _probe(probe: Probe | None) -> ProbeArgs | None:

@@ -88,6 +88,13 @@ def test_memory_is_what_is_asked_for_and_never_more() -> None:
     assert main.resources.requests.cpu == "100m"
 
 
+def test_a_server_that_asks_for_many_cores_is_not_held_to_two() -> None:
+    for asked, limit in (("100m", "2"), ("8", "8")):
+        wanted = replace(STORE, pod=replace(POD, containers=(replace(MAIN, cpu=asked),)))
+        (main,) = pods_of(declared(wanted)).spec.template.spec.containers
+        assert (main.resources.requests.cpu, main.resources.limits.cpu) == (asked, limit)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
