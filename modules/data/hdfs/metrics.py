@@ -29,7 +29,8 @@ def _flag(pattern: str, name: str, **labels: str) -> dict[str, Any]:
 
 
 def _gauge(pattern: str, name: str, **labels: str) -> dict[str, Any]:
-    return {"pattern": pattern, "name": name, "type": "GAUGE", "labels": labels}
+    # The exporter looks for the pattern anywhere: without the colon one name would match those that it begins.
+    return {"pattern": f"{pattern}:", "name": name, "type": "GAUGE", "labels": labels}
 
 
 _JVM: Final = "java.lang:type=Memory"
@@ -76,7 +77,7 @@ def datanode() -> str:
     return _exporter(
         (
             "Hadoop:service=DataNode,name=DataNodeInfo",
-            "Hadoop:service=DataNode,name=FSDatasetState*",
+            "Hadoop:service=DataNode,name=FSDatasetState-*",
             "Hadoop:service=DataNode,name=DataNodeActivity*",
             _JVM,
         ),
@@ -86,7 +87,7 @@ def datanode() -> str:
                 "hdfs_datanode_registered",
             ),
             _gauge(
-                "Hadoop<service=DataNode, name=FSDatasetState.*><>(Capacity|DfsUsed|Remaining|NumFailedVolumes)",
+                "Hadoop<service=DataNode, name=FSDatasetState-.*><>(Capacity|DfsUsed|Remaining|NumFailedVolumes)",
                 "hdfs_datanode_$1",
             ),
             _gauge(

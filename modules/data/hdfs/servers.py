@@ -127,7 +127,7 @@ class Cast:
         container = Container(
             name=places.KDC,
             image=self.clients,
-            command=("bash", f"{SETTINGS_PATH}/kdc.sh", realm, f"{SECRETS_PATH}/principals"),
+            command=("bash", f"{SETTINGS_PATH}/kdc.sh", realm, f"{SECRETS_PATH}/principals", _KDC_PATH),
             cpu="10m",
             memory="64Mi",
             ports={places.KDC: KDC_PORT},
