@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from profiles.rules import cluster, departed, mysql, network, people, pools, quota, residency
+from profiles.rules import cluster, departed, mysql, network, object_store, people, pools, quota, residency
 from profiles.rules.finding import Rule
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -19,6 +19,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *residency.RULES,
     *network.RULES,
     *departed.RULES,
+    *object_store.RULES,
     *mysql.RULES,
 )
 """Every rule, in the order in which a profile is read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from modules.data.object_store.config import BACKUPS, NAME, NAMESPACE, External, ObjectStore
+from modules.data.object_store.config import BACKUPS, NAME, NAMESPACE, ObjectStore
 from modules.data.object_store.inside.desired import Backups, Desired, Tenant, Writer
 from modules.data.store import Bucket
 from modules.foundation.certificates.authority import Authority
@@ -22,11 +22,10 @@ def desired(
     delete: Iterable[str],
 ) -> Desired:
     """All buckets, users and what they may do."""
-    external = isinstance(store.engine, External)
     return Desired(
         endpoint=store.endpoint,
         region=store.region,
-        accounts=store.engine.accounts.value if isinstance(store.engine, External) else "minio",
+        accounts=store.given.accounts.value if store.given else "minio",
         prefix=store.bucket_prefix,
         backups=Backups(
             store.bucket(BACKUPS),
@@ -35,7 +34,7 @@ def desired(
         ),
         tenants=tuple(_tenant(store, credentials, each) for each in tenants if each.data.object_store),
         writers=tuple(_writer(store, credentials, each) for each in writers),
-        metrics=None if external else metrics(store, credentials),
+        metrics=None if store.given else metrics(store, credentials),
         delete=tuple(sorted(delete)),
     )
 
@@ -48,7 +47,6 @@ def metrics(store: ObjectStore, credentials: Credentials) -> Writer:
 def backup_bucket(store: ObjectStore, credentials: Credentials, authority: Authority, writer: str) -> Bucket:
     """Where one store's backups go: its own prefix of the bucket of backups, and a key that opens nothing else."""
     user = _writer(store, credentials, writer)
-    external = isinstance(store.engine, External)
     return Bucket(
         endpoint=store.endpoint,
         region=store.region,
@@ -56,8 +54,8 @@ def backup_bucket(store: ObjectStore, credentials: Credentials, authority: Autho
         prefix=f"{writer}/",
         access_key=user.user,
         secret_key=user.secret_key,
-        ca=None if external else authority.bundle,
-        namespace=None if external else NAMESPACE,
+        ca=None if store.given else authority.bundle,
+        namespace=None if store.given else NAMESPACE,
         port=store.port,
     )
 
@@ -82,4 +80,4 @@ def _writer(store: ObjectStore, credentials: Credentials, writer: str) -> Writer
 
 def _key(store: ObjectStore, credentials: Credentials, purpose: str) -> str:
     """Derived where the platform may choose keys; a cloud draws its own."""
-    return "" if isinstance(store.engine, External) else credentials.password(f"{NAME}/{purpose}")
+    return "" if store.given else credentials.password(f"{NAME}/{purpose}")

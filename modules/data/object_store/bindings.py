@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from modules.data.object_store.config import NAME, External, ObjectStore
+from modules.data.object_store.config import NAME, ObjectStore
 from modules.data.object_store.inside.desired import Tenant
 from modules.data.store import BINDING_PATH
 
@@ -15,9 +15,8 @@ from modules.data.store import BINDING_PATH
 def facts(store: ObjectStore, tenant: Tenant, bundle: str) -> dict[str, str]:
     """The keys of the binding. Where a cloud draws the key, `access.py` adds what depends on it."""
     endpoint = urlsplit(store.endpoint)
-    external = isinstance(store.engine, External)
     found = {
-        "provider": "s3" if external else "minio",
+        "provider": "s3" if store.given else "minio",
         "host": endpoint.hostname or "",
         "port": str(store.port),
         "endpoint": store.endpoint,
@@ -25,7 +24,7 @@ def facts(store: ObjectStore, tenant: Tenant, bundle: str) -> dict[str, str]:
         "region": store.region,
         "bucket": tenant.bucket,
         "config": config_file(store),
-        **({} if external else {"ca.crt": bundle}),
+        **({} if store.given else {"ca.crt": bundle}),
     }
     return {**found, **keys(tenant.user, tenant.secret_key)} if tenant.secret_key else found
 
@@ -46,7 +45,7 @@ def config_file(store: ObjectStore) -> str:
     """For AWS_CONFIG_FILE. Path-style addresses where the certificate names the server and not each of its buckets
     (https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html)."""
     values = {"region": store.region, "endpoint_url": store.endpoint}
-    if not isinstance(store.engine, External):
+    if not store.given:
         values["ca_bundle"] = f"{BINDING_PATH}/{NAME}/ca.crt"
         values["s3"] = "\naddressing_style = path"
     return _ini(values)

@@ -10,7 +10,7 @@ from pulumi_kubernetes.core.v1 import Secret
 
 from modules.data import store
 from modules.data.object_store import accounts, bindings, config, settings
-from modules.data.object_store.config import NAME, NAMESPACE, External, Minio
+from modules.data.object_store.config import NAME, NAMESPACE
 from modules.data.object_store.inside import desired
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.tenants.config import Tenant
@@ -49,12 +49,11 @@ class ObjectStore(Component):
         self._config, self._context = config, context
         having = [tenant for tenant in tenants if tenant.data.object_store]
         wanted = accounts.desired(config, context.credentials, having, writers, context.delete_data)
-        engine = config.engine
         home = StoreNamespace(
             NAMESPACE,
             context=context,
-            client_ports=() if isinstance(engine, External) else (config.port,),
-            metrics_ports=() if isinstance(engine, External) else (config.port,),
+            client_ports=() if config.given else (config.port,),
+            metrics_ports=() if config.given else (config.port,),
             tenants=[tenant.name for tenant in having],
             callers=tuple(writers.values()),
             opts=self.child(),
@@ -62,7 +61,7 @@ class ObjectStore(Component):
         self.access = task.task(
             self,
             self._access(wanted),
-            [home] if isinstance(engine, External) else [home, self._servers(engine, home)],
+            [home] if config.given else [home, self._servers(home)],
         )
         for tenant in wanted.tenants:
             store.binding(
@@ -70,16 +69,16 @@ class ObjectStore(Component):
             )
         self.register_outputs({"endpoint": config.endpoint})
 
-    def _servers(self, engine: Minio, home: StoreNamespace) -> pulumi.Resource:
+    def _servers(self, home: StoreNamespace) -> pulumi.Resource:
         """MinIO's servers.
 
         Ready means that writes have a quorum, seen from that server. All restart at once when settings or the program change: a
         server that is told otherwise than its peers waits for them (cmd/bootstrap-peer-server.go, verifyServerSystemConfig), so
         one at a time would stop at the first. Upstream's own guide to upgrades says the same.
         """
-        credentials = self._context.credentials
+        own, credentials = self._config, self._context.credentials
         pair = self._context.authority.server("object-store/server", settings.SERVER_NAMES)
-        reader = accounts.metrics(self._config, credentials)
+        reader = accounts.metrics(own, credentials)
         token = Secret(
             f"{NAMESPACE}-{METRICS_SECRET}",
             metadata=self.meta(METRICS_SECRET, namespace=NAMESPACE),
@@ -92,14 +91,14 @@ class ObjectStore(Component):
         minio = Container(
             name="minio",
             image=settings.image(part(settings.PART).version, self._context.cluster.images),
-            command=settings.command(engine),
-            cpu=engine.cpu,
-            memory=engine.memory,
+            command=settings.command(own),
+            cpu=own.cpu,
+            memory=own.memory,
             ports={"https": config.PORT},
             environment={
                 "MINIO_CONFIG_ENV_FILE": f"{settings.SETTINGS}/config.env",
                 "SSL_CERT_FILE": f"{settings.CERTIFICATES}/ca.crt",
-                "GOMEMLIMIT": settings.go_memory_limit(engine),
+                "GOMEMLIMIT": settings.go_memory_limit(own),
             },
             startup=Probe(
                 path="/minio/health/live", port=config.PORT, scheme="HTTPS", period_seconds=1, failures=120
@@ -122,7 +121,7 @@ class ObjectStore(Component):
                         SecretFiles(
                             "settings",
                             settings.SETTINGS,
-                            {"config.env": settings.settings(engine, self._root(), self._config.region)},
+                            {"config.env": settings.settings(own, self._root())},
                         ),
                         SecretFiles(
                             "certificates",
@@ -135,16 +134,14 @@ class ObjectStore(Component):
                         ),
                     ),
                 ),
-                replicas=engine.servers,
-                disk=Disk(engine.disk, settings.DATA, self._context.cluster.storage_class),
+                replicas=own.servers,
+                disk=Disk(own.disk, settings.DATA, self._context.cluster.storage_class),
                 service=NAME,
                 service_ports={"https": config.PORT},
                 names_before_ready=True,
                 together=True,
                 update_at_once=True,
-                spread=("kubernetes.io/hostname", "topology.kubernetes.io/zone")
-                if engine.servers > 1
-                else (),
+                spread=("kubernetes.io/hostname", "topology.kubernetes.io/zone") if own.servers > 1 else (),
                 scrape=Scrape(
                     settings.METRICS_PATH,
                     "https",
@@ -176,9 +173,8 @@ class ObjectStore(Component):
 
     def _admin(self) -> SecretFiles:
         """The account that may do everything: the servers' own root, or the one that was given."""
-        engine = self._config.engine
-        if isinstance(engine, External):
-            return SecretFiles("admin", str(desired.ADMIN), existing=engine.admin_secret)
+        if self._config.given:
+            return SecretFiles("admin", str(desired.ADMIN), existing=self._config.given.admin_secret)
         return SecretFiles(
             "admin",
             str(desired.ADMIN),

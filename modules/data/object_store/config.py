@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from modules.data.object_store import sizing
+from modules.foundation.gpu_pools.config import Site
 from modules.kit import quantities
 from modules.kit.model import IMMUTABLE, Model
 from modules.kit.names import DnsLabel
@@ -21,6 +21,7 @@ NAME: Final = "object-store"
 
 NAMESPACE: Final = "object-store"
 PORT: Final = 9000
+HTTPS: Final = 443
 CLIENT_PORTS: Final = (PORT,)
 
 BACKUPS: Final = "backups"
@@ -57,6 +58,13 @@ Cron = Annotated[
 """When something runs: five fields, UTC."""
 
 
+class Engine(StrEnum):
+    """Who serves the object store."""
+
+    MINIO = "minio"
+    EXTERNAL = "external"
+
+
 class Accounts(StrEnum):
     """Who makes the users of an S3 that is given by its endpoint."""
 
@@ -64,54 +72,17 @@ class Accounts(StrEnum):
     GIVEN = "given"
 
 
-class Minio(Model):
-    """MinIO, run by the platform: one server for a trial, or 4 to 16 that keep each object in parts on all of them."""
-
-    mode: Literal["minio"]
-    """`minio`: the platform runs the servers."""
-
-    servers: Annotated[int, Field(ge=1, le=16, json_schema_extra=IMMUTABLE)]
-    """Servers, each a pod with one volume. Together they are one erasure set, whose size can never change; MinIO allows at most 16 in one."""
-
-    disk: Annotated[Memory, Field(json_schema_extra=IMMUTABLE)]
-    """Size of each server's volume."""
-
-    parity: Annotated[int, Field(ge=0, le=8)] | None = None
-    """Volumes that may be lost without losing an object; null takes MinIO's own choice for the number of servers (2 of 4, 3 of 6, 4 of 8 or more)."""
-
-    cpu: Cpu = "1"
-    """Cores that each server is promised."""
-
-    memory: Memory = "4Gi"
-    """Memory of each server."""
-
-    @model_validator(mode="after")
-    def _keeps_what_it_acknowledged(self) -> Minio:
-        """Refuse layouts in which MinIO does not start, or one lost volume loses objects (sizing.py has the sources)."""
-        fault = sizing.layout_fault(self.servers, self.parity)
-        if fault:
-            raise PydanticCustomError(
-                "minio_layout", "{fault}", {"fault": fault.what, "remedy": fault.remedy}
-            )
-        return self
-
-    @property
-    def capacity(self) -> int:
-        """Bytes of objects that fit, after parity."""
-        return sizing.capacity(self.servers, self.parity, quantities.bytes_of(self.disk))
-
-
 class External(Model):
     """An S3 that others run: a cloud's, or an appliance's."""
-
-    mode: Literal["external"]
-    """`external`: the S3 is there already."""
 
     endpoint: HttpsUrl
     """Where it answers. A certificate of a public authority is expected."""
 
     region: Region
     """Its region, as requests are signed for."""
+
+    site: Site
+    """Where its disks stand: `home`, or `cloud`, where restricted data never goes."""
 
     cidrs: Annotated[tuple[Cidr, ...], Field(min_length=1)]
     """Addresses of the endpoint: the only ones outside the cluster that tenants get to reach for it."""
@@ -122,13 +93,10 @@ class External(Model):
     admin_secret: DnsLabel = "object-store-admin"
     """Secret in the namespace `object-store`, made by whoever answers for the S3: `access_key` and `secret_key` of an account that may make buckets (and users, with `iam`); with `given` also `<tenant>.access_key` and `<tenant>.secret_key` of each tenant."""
 
-    capacity: None = None
-    """Not declared: what is not ours to size has no end that could be checked."""
-
     @property
     def port(self) -> int:
         """Port of the endpoint."""
-        return urlsplit(self.endpoint).port or 443
+        return urlsplit(self.endpoint).port or HTTPS
 
 
 class Backups(Model):
@@ -138,7 +106,7 @@ class Backups(Model):
     """Days after which a backup expires."""
 
     quota: Memory | None = None
-    """The most that all backups together may hold; null sets no bound. Of MinIO's own capacity it is a part."""
+    """The most that all backups together may hold. It is a part of MinIO's capacity, so there it has to be set; a given S3 may go without."""
 
 
 class Copy(Model):
@@ -149,6 +117,9 @@ class Copy(Model):
 
     region: Region
     """Its region."""
+
+    site: Site
+    """Where its disks stand: `home`, or `cloud`, where restricted data never goes."""
 
     cidrs: Annotated[tuple[Cidr, ...], Field(min_length=1)]
     """Addresses of the endpoint."""
@@ -168,14 +139,32 @@ class Copy(Model):
     @property
     def port(self) -> int:
         """Port of the endpoint."""
-        return urlsplit(self.endpoint).port or 443
+        return urlsplit(self.endpoint).port or HTTPS
 
 
 class ObjectStore(Model):
-    """The object store: who serves it, and what is kept how long."""
+    """The object store of the environment."""
 
-    engine: Annotated[Minio | External, Field(discriminator="mode")]
-    """Who serves it."""
+    engine: Engine = Engine.MINIO
+    """Who serves it: `minio` has the platform run MinIO; `external` is an S3 that is there already, a cloud's or an appliance's."""
+
+    servers: Annotated[int, Field(ge=1, le=16, json_schema_extra=IMMUTABLE)] = 4
+    """MinIO's servers, each a pod with one volume: one for a trial, or 4 to 16 that keep each object in parts on all of them. Together they are one erasure set, whose size can never change."""
+
+    disk: Annotated[Memory, Field(json_schema_extra=IMMUTABLE)] = "100Gi"
+    """Size of each server's volume."""
+
+    parity: Annotated[int, Field(ge=0, le=8)] | None = None
+    """Volumes that may be lost without losing an object; null takes MinIO's own choice for the number of servers (2 of 4, 3 of 6, 4 of 8 or more)."""
+
+    cpu: Cpu = "1"
+    """Cores that each server asks for."""
+
+    memory: Memory = "4Gi"
+    """Memory of each server."""
+
+    external: External | None = None
+    """The S3 that is there already, for engine `external`."""
 
     bucket_prefix: BucketPrefix = "longhouse-"
     """First part of every bucket's name, before the tenant's. In a cloud bucket names are everybody's: choose one that nobody else has."""
@@ -187,27 +176,35 @@ class ObjectStore(Model):
     """A second S3 that tenants' buckets are copied to; null keeps no copy, and then nothing brings objects back that are deleted for good or lost with their volumes."""
 
     @property
+    def given(self) -> External | None:
+        """The S3 that is there already; None where the platform runs MinIO."""
+        return self.external if self.engine is Engine.EXTERNAL else None
+
+    @property
+    def capacity(self) -> int:
+        """Bytes of objects that fit into MinIO's volumes, after parity."""
+        return sizing.capacity(self.servers, self.parity, quantities.bytes_of(self.disk))
+
+    @property
     def region(self) -> str:
         """Region that requests are signed for. MinIO has none of its own: the one that clients take unasked."""
-        return self.engine.region if isinstance(self.engine, External) else "us-east-1"
+        return self.given.region if self.given else "us-east-1"
 
     @property
     def endpoint(self) -> str:
         """Where it is called from inside the cluster."""
-        if isinstance(self.engine, External):
-            return self.engine.endpoint
-        return f"https://{NAME}.{NAMESPACE}.svc:{PORT}"
+        return self.given.endpoint if self.given else f"https://{NAME}.{NAMESPACE}.svc:{PORT}"
 
     @property
     def port(self) -> int:
         """Port of the endpoint."""
-        return self.engine.port if isinstance(self.engine, External) else PORT
+        return self.given.port if self.given else PORT
 
     @property
     def reach(self) -> Reach:
         """Where tenants' pods call it."""
-        if isinstance(self.engine, External):
-            return Reach(NAME, (self.engine.port,), cidrs=self.engine.cidrs)
+        if self.given:
+            return Reach(NAME, (self.given.port,), cidrs=self.given.cidrs)
         return Reach(NAME, (PORT,), namespace=NAMESPACE)
 
     def bucket(self, name: str) -> str:

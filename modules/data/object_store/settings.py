@@ -14,7 +14,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from modules.data.object_store.config import NAME, NAMESPACE, PORT, Minio
+from modules.data.object_store.config import NAME, NAMESPACE, PORT, ObjectStore
 from modules.kit import quantities
 
 PART: Final = "minio"
@@ -71,7 +71,7 @@ def image(go_version: str, registry: str | None = None) -> str:
     return f"{registry or 'longhouse'}/minio:{release(go_version)}"
 
 
-def command(config: Minio) -> tuple[str, ...]:
+def command(config: ObjectStore) -> tuple[str, ...]:
     """The server's command line. With several servers every one of them is told the same names of all."""
     last = config.servers - 1
     drives = (
@@ -82,13 +82,13 @@ def command(config: Minio) -> tuple[str, ...]:
     return ("minio", "server", "--certs-dir", CERTIFICATES, "--address", f":{PORT}", drives)
 
 
-def go_memory_limit(config: Minio) -> str:
+def go_memory_limit(config: ObjectStore) -> str:
     """What Go's collector keeps the heap below: nine tenths of the pod's memory, so that it works harder before the kernel
     kills the server (https://go.dev/doc/gc-guide#Memory_limit: leave 5 to 10 % for what the runtime does not know of)."""
     return str(quantities.bytes_of(config.memory) * 9 // 10)
 
 
-def settings(config: Minio, root_password: str, region: str) -> str:
+def settings(config: ObjectStore, root_password: str) -> str:
     """The settings file, which MinIO takes for its environment (MINIO_CONFIG_ENV_FILE): so that the root password is in a file of
     a Secret and not in the pod's environment.
 
@@ -97,7 +97,7 @@ def settings(config: Minio, root_password: str, region: str) -> str:
     values = {
         "MINIO_ROOT_USER": ROOT_USER,
         "MINIO_ROOT_PASSWORD": root_password,
-        "MINIO_SITE_REGION": region,
+        "MINIO_SITE_REGION": config.region,
         "MINIO_BROWSER": "off",
         "MINIO_UPDATE": "off",
     }

@@ -19,8 +19,9 @@ says "greater than or equal to 2"."""
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a layout is refused, and the way out."""
+    """Why a layout is refused, at which key, and the way out."""
 
+    key: str
     what: str
     remedy: str
 
@@ -51,27 +52,26 @@ def capacity(servers: int, wanted: int | None, disk: int) -> int:
 
 def layout_fault(servers: int, wanted: int | None) -> Fault | None:
     """Why a number of servers with a parity is no layout to keep data in; None when it is one."""
-    if servers == 1:
-        return (
-            Fault("cannot have parity on one server", "remove parity, or have 4 servers or more")
-            if wanted
-            else None
-        )
-    if servers < FEWEST_SERVERS:
+    if 1 < servers < FEWEST_SERVERS:
         return Fault(
-            f"has {servers} servers, of which none may be away while writes go on",
-            "have 4 servers or more, or 1 for a trial",
+            "servers",
+            f"is {servers}, of which none may be away while writes go on",
+            "write 4 or more, or 1 for a trial",
         )
     if wanted is None:
         return None
+    if servers == 1:
+        return Fault("parity", "is set, and one server has none", "remove it, or have 4 servers or more")
     if wanted < FEWEST_PARITY:
         return Fault(
-            f"has parity {wanted}: {'the first' if not wanted else 'a second'} lost volume loses objects",
-            "write parity: 2 or more",
+            "parity",
+            f"is {wanted}: {'the first' if not wanted else 'a second'} lost volume loses objects",
+            "write 2 or more",
         )
     if wanted > servers // 2:
         return Fault(
-            f"has parity {wanted}, more than half of its {servers} servers, with which MinIO does not start",
-            f"write parity: {servers // 2} or less",
+            "parity",
+            f"is more than half of {servers} servers, with which MinIO does not start",
+            f"write {servers // 2} or less",
         )
     return None
