@@ -262,6 +262,15 @@ HADOOP_IMAGE = Image(
 )
 """Hadoop's jars; the class path of its pods has all of upstream's folders, of which one is enough."""
 
+KAFKA_IMAGE = Image(
+    f"docker.io/apache/kafka:{maven.version('kafka')}",
+    packages=JAVA,
+    files=((Jars("kafka"), "/opt/kafka/libs"),),
+    user="1000:1000",
+    seconds=20,
+)
+"""Kafka's jars where upstream's image has them, and a shell, as it has one."""
+
 MINIO_IMAGE = Image(
     f"docker.io/{minio.image(_MINIO.version)}",
     ((MINIO, "/usr/bin/minio"),),
@@ -290,6 +299,7 @@ PLATFORM_IMAGES = (
     PYTHON_IMAGE,
     CLIENTS_IMAGE,
     CASSANDRA_IMAGE,
+    KAFKA_IMAGE,
     HADOOP_IMAGE,
     MINIO_IMAGE,
     MARIADB_IMAGE,

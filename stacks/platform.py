@@ -12,6 +12,7 @@ import pulumi_kubernetes as kubernetes
 
 from modules.data.cassandra.component import Cassandra
 from modules.data.hdfs.component import Hdfs
+from modules.data.kafka.component import Kafka
 from modules.data.mysql.component import MySql
 from modules.data.object_store.accounts import backup_bucket
 from modules.data.object_store.component import ObjectStore
@@ -116,6 +117,8 @@ def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOption
         Hdfs("hdfs", profile.hdfs, context=context, tenants=tenants, opts=opts)
     if profile.cassandra is not None:
         Cassandra("cassandra", profile.cassandra, context=context, tenants=tenants, opts=opts)
+    if profile.kafka is not None:
+        Kafka("kafka", profile.kafka, context=context, tenants=tenants, opts=opts)
     if profile.mysql is not None:
         MySql("mysql", profile.mysql, context=context, tenants=tenants, opts=opts)
 
