@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from profiles.rules import cluster, departed, mysql, network, object_store, people, pools, quota, residency
+from profiles.rules import (
+    cluster,
+    departed,
+    kafka,
+    mysql,
+    network,
+    object_store,
+    people,
+    pools,
+    quota,
+    residency,
+)
 from profiles.rules.finding import Rule
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -21,5 +32,6 @@ RULES: Final[tuple[Rule, ...]] = (
     *departed.RULES,
     *object_store.RULES,
     *mysql.RULES,
+    *kafka.RULES,
 )
 """Every rule, in the order in which a profile is read."""

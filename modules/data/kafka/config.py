@@ -16,7 +16,7 @@ CLIENT_PORT: Final = 9093
 CLIENT_PORTS: Final = (CLIENT_PORT,)
 
 
-class Engine(StrEnum):
+class KafkaEngine(StrEnum):
     """Who runs the servers."""
 
     PLAIN = "plain"
@@ -33,7 +33,7 @@ SettingValue = Annotated[str, Field(pattern=r"^[-A-Za-z0-9_.,:/]+$", max_length=
 class Kafka(Model):
     """One Kafka for all tenants."""
 
-    engine: Annotated[Engine, Field(json_schema_extra=IMMUTABLE)] = Engine.OPERATOR
+    engine: Annotated[KafkaEngine, Field(json_schema_extra=IMMUTABLE)] = KafkaEngine.OPERATOR
     """Who runs the servers: `operator` is Strimzi, with controllers on pods of their own; `plain` is servers that are brokers and controllers at once, without an operator."""
 
     brokers: Annotated[int, Field(ge=1, le=500)] = 3
@@ -49,7 +49,7 @@ class Kafka(Model):
     """Partitions that the disks are cut for, over all tenants together: each may keep an equal part of them."""
 
     zones: bool = False
-    """Whether copies stand in different zones (node label `topology.kubernetes.io/zone`). Engine `operator` only."""
+    """Whether copies stand in different zones (node label `topology.kubernetes.io/zone`). KafkaEngine `operator` only."""
 
     cpu: Cpu = "2"
     """Cores of a broker."""
