@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Secret
+from pulumi_kubernetes.core.v1 import Secret, ServiceAccount
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
+from pulumi_kubernetes.networking.v1 import NetworkPolicy
+from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
 from modules.data import store
-from modules.data.mysql import accounts, config, exporter, plain
-from modules.data.mysql.config import CLIENT_PORTS, NAMESPACE, PORT, ServiceSchema
+from modules.data.mysql import accounts, config, exporter, operator, plain
+from modules.data.mysql.config import CLIENT_PORTS, NAMESPACE, PORT, MySqlEngine, ServiceSchema
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.tenants.config import Tenant
-from modules.kit import server, task
+from modules.kit import network_policies, server, task
 from modules.kit.component import Component, secret
+from modules.kit.crds import Crds
+from modules.kit.custom_object import CustomObject
 from modules.kit.pods import SecretFiles
 from modules.kit.task import Program, Run
 from upstream import part
@@ -49,32 +54,24 @@ class MySql(Component):
         home = StoreNamespace(
             NAMESPACE,
             context=context,
-            client_ports=CLIENT_PORTS,
-            metrics_ports=(exporter.PORT,),
+            client_ports=() if config.engine is MySqlEngine.EXTERNAL else CLIENT_PORTS,
+            metrics_ports=(exporter.PORT, operator.METRICS_PORT),
             tenants=sorted(self._shares),
             callers=sorted({each.namespace for each in self._services}),
             backups=context.backups(NAME),
             opts=self.child(),
         )
-        running = self._plain(home)
-        self.ready = task.task(self, self._access(), running)
-        self._declare_backup(home)
+        running = {
+            MySqlEngine.PLAIN: self._plain,
+            MySqlEngine.OPERATOR: self._operator,
+            MySqlEngine.EXTERNAL: self._external,
+        }[config.engine](home)
+        self.ready = task.task(self, self._access(), [home, *running])
+        if config.engine is not MySqlEngine.OPERATOR:
+            self._declare_backup(home)
         self._declare_metrics(home)
         self._declare_bindings()
         self.register_outputs({})
-
-    @property
-    def _host(self) -> str:
-        return plain.HOST
-
-    @property
-    def _port(self) -> int:
-        return PORT
-
-    @property
-    def _authority(self) -> str | None:
-        """Who signs the server's certificate; None where public authorities do."""
-        return self._context.authority.bundle
 
     def _plain(self, home: StoreNamespace) -> list[pulumi.Resource]:
         declared = plain.server(
@@ -85,17 +82,122 @@ class MySql(Component):
             probe_password=self._credentials.password("mysql/probe"),
             storage_class=self._context.cluster.storage_class,
         )
-        return [home, server.declare(self, declared, [home, self._context.monitors])]
+        return [server.declare(self, declared, [home, self._context.monitors])]
+
+    def _operator(self, home: StoreNamespace) -> list[pulumi.Resource]:
+        """The operator first, with its kinds; then what the cluster's resource names; then the resource."""
+        kinds = Crds(
+            "percona-xtradb-cluster",
+            sorted((operator.pin().directory / operator.CRDS).glob("*.yaml")),
+            owner=self.owner,
+            opts=self.child(),
+        )
+        grants = self._operator_grants(home)
+        runs = server.declare(self, operator.server(), [home, self._context.monitors, kinds, *grants])
+        pair = self._context.authority.server("mysql/cluster", operator.names(), calls=True)
+        tls = {
+            "tls.crt": pair.certificate,
+            "tls.key": pair.private_key,
+            "ca.crt": self._context.authority.bundle,
+        }
+        passwords = {each: self._credentials.password(f"mysql/{each}") for each in operator.ACCOUNTS}
+        bucket = self._context.backups(NAME)
+        named = [
+            self._secret(operator.TLS, tls, home, "kubernetes.io/tls"),
+            self._secret(operator.PASSWORDS, passwords, home),
+            *([self._secret(operator.BUCKET_KEY, operator.bucket_key(bucket), home)] if bucket else []),
+        ]
+        spec = operator.cluster(
+            self._config, storage_class=self._context.cluster.storage_class, bucket=bucket
+        )
+        cluster = CustomObject(
+            f"{NAMESPACE}-{operator.CLUSTER}",
+            operator.API_VERSION,
+            "PerconaXtraDBCluster",
+            self.meta(operator.CLUSTER, namespace=NAMESPACE),
+            {"spec": spec},
+            opts=self.child(pulumi.ResourceOptions(depends_on=[kinds, runs, *named])),
+        )
+        return [cluster]
+
+    def _operator_grants(self, home: StoreNamespace) -> list[pulumi.Resource]:
+        """What the operator may do and whom it may call: its role is upstream's own, in this namespace only."""
+        inside = self.child(pulumi.ResourceOptions(depends_on=[home]))
+        account = ServiceAccount(
+            f"{NAMESPACE}-{operator.ACCOUNT}",
+            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
+            automount_service_account_token=True,
+            opts=inside,
+        )
+        role = Role(
+            f"{NAMESPACE}-{operator.ACCOUNT}",
+            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
+            rules=[
+                PolicyRuleArgs(api_groups=each["apiGroups"], resources=each["resources"], verbs=each["verbs"])
+                for each in operator.rules()
+            ],
+            opts=inside,
+        )
+        bound = RoleBinding(
+            f"{NAMESPACE}-{operator.ACCOUNT}",
+            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
+            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=operator.ACCOUNT),
+            subjects=[SubjectArgs(kind="ServiceAccount", name=operator.ACCOUNT, namespace=NAMESPACE)],
+            opts=self.child(pulumi.ResourceOptions(depends_on=[account, role])),
+        )
+        calls = network_policies.allow_api_server(self._context.cluster.api_server)
+        calls.pod_selector = LabelSelectorArgs(match_labels={server.NAME: operator.SERVER})
+        policy = NetworkPolicy(
+            f"{NAMESPACE}-operator-to-api-server",
+            metadata=self.meta("operator-to-api-server", namespace=NAMESPACE),
+            spec=calls,
+            opts=inside,
+        )
+        return [bound, policy]
+
+    def _external(self, home: StoreNamespace) -> list[pulumi.Resource]:
+        """Nothing but the way there, for the programs and the exporter; tenants have theirs from the profile's `reaches`."""
+        return [
+            NetworkPolicy(
+                f"{NAMESPACE}-allow-endpoint",
+                metadata=self.meta("allow-endpoint", namespace=NAMESPACE),
+                spec=network_policies.allow_reach(self._config.reach, self._context.cluster),
+                opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+            )
+        ]
+
+    @property
+    def _place(self) -> tuple[str, int]:
+        """Host and port that clients connect to."""
+        if self._config.external is not None:
+            return self._config.external.host, self._config.external.port
+        return (operator.HOST if self._config.engine is MySqlEngine.OPERATOR else plain.HOST), PORT
+
+    @property
+    def _servers(self) -> tuple[str, ...]:
+        """Every server that holds sessions; the first is where statements go."""
+        if self._config.engine is MySqlEngine.OPERATOR:
+            return (operator.HOST, *map(operator.node, range(self._config.nodes)))
+        return (self._place[0],)
+
+    @property
+    def _authority(self) -> str | None:
+        """Who signs the server's certificate; None where public authorities do."""
+        return self._config.external.ca if self._config.external else self._context.authority.bundle
 
     def _admin(self) -> SecretFiles:
-        facts = {"username": plain.ADMIN, "password": self._credentials.password("mysql/admin")}
-        return SecretFiles("admin", "/longhouse-admin", facts)
+        path = "/longhouse-admin"
+        if self._config.external is not None:
+            return SecretFiles("admin", path, existing=self._config.external.admin_secret)
+        name = operator.ADMIN if self._config.engine is MySqlEngine.OPERATOR else plain.ADMIN
+        purpose = f"mysql/{operator.ADMIN}" if self._config.engine is MySqlEngine.OPERATOR else "mysql/admin"
+        return SecretFiles("admin", path, {"username": name, "password": self._credentials.password(purpose)})
 
     def _desired(self) -> SecretFiles:
         desired = accounts.desired(
             self._credentials,
-            hosts=[self._host],
-            port=self._port,
+            hosts=self._servers,
+            port=self._place[1],
             shares=self._shares,
             services=list(self._services),
             delete_data=self._context.delete_data,
@@ -111,6 +213,10 @@ class MySql(Component):
             secrets=(self._desired(), self._admin(), *self._trust()),
             service_account=store.ACCESS_ACCOUNT,
         )
+
+    def _trust(self) -> tuple[SecretFiles, ...]:
+        ca = self._authority
+        return (SecretFiles("authority", "/longhouse-ca", {"ca.crt": ca}),) if ca else ()
 
     def _declare_backup(self, home: StoreNamespace) -> None:
         """By the clock all schemas; a Job made from it with other arguments restores one."""
@@ -133,19 +239,19 @@ class MySql(Component):
         )
         task.schedule(self, run, self._config.backup_schedule, [home, self.ready])
 
-    def _trust(self) -> tuple[SecretFiles, ...]:
-        ca = self._authority
-        return (SecretFiles("authority", "/longhouse-ca", {"ca.crt": ca}),) if ca else ()
-
     def _declare_metrics(self, home: StoreNamespace) -> None:
-        declared = exporter.server(
-            part("mysqld-exporter").version,
-            host=self._host,
-            port=self._port,
-            password=accounts.metrics_password(self._credentials),
-            ca=self._authority,
-        )
-        server.declare(self, declared, [home, self._context.monitors, self.ready])
+        """An exporter for each server."""
+        nodes = self._servers[1:] or self._servers
+        for number, host in enumerate(nodes):
+            declared = exporter.server(
+                part("mysqld-exporter").version,
+                name="exporter" if len(nodes) == 1 else f"exporter-{number}",
+                host=host,
+                port=self._place[1],
+                password=accounts.metrics_password(self._credentials),
+                ca=self._authority,
+            )
+            server.declare(self, declared, [home, self._context.monitors, self.ready])
 
     def _declare_bindings(self) -> None:
         for tenant in self._shares:
@@ -164,11 +270,23 @@ class MySql(Component):
             )
 
     def _facts(self, account: str, password: str) -> dict[str, str]:
+        host, port = self._place
         return accounts.binding(
             self._config.engine,
-            host=self._host,
-            port=self._port,
+            host=host,
+            port=port,
             account=account,
             password=password,
             ca=self._authority,
+        )
+
+    def _secret(
+        self, name: str, content: Mapping[str, str], home: StoreNamespace, kind: str = "Opaque"
+    ) -> Secret:
+        return Secret(
+            f"{NAMESPACE}-{name}",
+            metadata=self.meta(name, namespace=NAMESPACE),
+            type=kind,
+            string_data={key: secret(value) for key, value in content.items()},
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
         )

@@ -52,13 +52,13 @@ def command() -> tuple[str, ...]:
     )
 
 
-def server(version: str, *, host: str, port: int, password: str, ca: str | None) -> Server:
+def server(version: str, *, name: str, host: str, port: int, password: str, ca: str | None) -> Server:
     """The exporter for one server. Ready means that it answers; `mysql_up` says whether the server does."""
     client = {"user": ACCOUNT, "password": password, "host": host, "port": str(port)}
     trust = {"ssl-ca": f"{_FOLDER}/ca.crt"} if ca else {"tls": "true"}
     files = {"exporter.cnf": settings.ini({"client": {**client, **trust}}), **({"ca.crt": ca} if ca else {})}
     return Server(
-        name="exporter",
+        name=name,
         namespace=NAMESPACE,
         pod=Pod(
             containers=(

@@ -81,15 +81,17 @@ class Authority:
         """The authority's own certificate and key, for an issuer in the cluster that signs in its name."""
         return KeyPair(self.certificate, _private(self._key))
 
-    def server(self, purpose: str, names: tuple[str, ...]) -> KeyPair:
+    def server(self, purpose: str, names: tuple[str, ...], *, calls: bool = False) -> KeyPair:
         """Certificate and key of a server that answers to ``names`` (DNS names and IP addresses), the first
         of them its common name.
 
         ``purpose`` says whose key it is, such as ``kueue/webhook``: another purpose is another key,
-        whatever the names. Raises ValueError when there is no name.
+        whatever the names. ``calls`` is for members of a cluster, which show each other the same certificate as
+        clients too. Raises ValueError when there is no name.
         """
         if not names:
             raise ValueError(f"certificate {purpose!r} would answer to no name: give at least one")
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if calls else [])]
         key = self._derived_key(f"certificates/{purpose}")
         common = names[0] if len(names[0]) <= COMMON_NAME_LIMIT else purpose[:COMMON_NAME_LIMIT]
         certificate = (
@@ -97,7 +99,7 @@ class Authority:
             .public_key(key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_data=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
             )

@@ -57,7 +57,8 @@ _SAME_PRIVILEGE: Final = {"BINLOG MONITOR": "REPLICATION CLIENT"}
 """MariaDB's name of a privilege, and the one that both understand."""
 
 _KILL_SECONDS: Final = 20.0
-_PATIENCE_SECONDS: Final = 300.0
+_PATIENCE_SECONDS: Final = 900.0
+"""A cluster's first nodes copy each other's data before they let anybody in."""
 
 
 class AccessError(Exception):
@@ -401,7 +402,7 @@ class Live:
         return True
 
     def _patient(self, host: str) -> sql.Server:
-        """A server that was just declared may still be starting."""
+        """A connection, once the server that was just declared is up."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:

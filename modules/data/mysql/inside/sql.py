@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import certifi
 import pymysql
 
 ACCESS_DENIED: Final = 1045
@@ -51,11 +52,11 @@ class Server:
 def connect(
     host: str, port: int, user: str, password: str, ca: Path | None, database: str | None = None
 ) -> Server:
-    """A connection over TLS, with the server's name checked. ``ca`` None trusts the system's authorities.
+    """A connection over TLS, with the server's name checked. ``ca`` None trusts the public authorities.
 
     Raises pymysql.err.OperationalError.
     """
-    trust = ssl.create_default_context(cafile=str(ca) if ca else None)
+    trust = ssl.create_default_context(cafile=str(ca or certifi.where()))
     return Server(
         pymysql.connect(
             host=host,
