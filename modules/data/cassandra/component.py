@@ -32,8 +32,10 @@ USER: Final = 999
 DISK_PATH: Final = "/var/lib/cassandra"
 
 SERVER: Final = "cassandra"
-HOST: Final = f"{SERVER}.{NAMESPACE}.svc"
-"""Where clients begin; it resolves to the nodes that are ready."""
+CQL: Final = "cql"
+HOST: Final = f"{CQL}.{NAMESPACE}.svc"
+"""Where clients find the node of the plain engine. It is what the node says its address is, too: drivers keep to the address that a
+node tells them, and that of a pod changes with each pod."""
 
 ADMIN: Final = "longhouse"
 """The superuser's role. No tenant may have the name."""
@@ -193,14 +195,18 @@ def node_server(config: config.Cassandra, shares: Sequence[CassandraShare], cont
         pod,
         replicas=config.nodes,
         disk=Disk(config.disk, DISK_PATH, context.cluster.storage_class),
+        service=CQL,
+        service_ports={"cql": CQL_PORT},
     )
 
 
 def node_files(config: config.Cassandra, shares: Sequence[CassandraShare]) -> dict[str, str]:
-    """Every settings file of a node of our own. It is its own seed: there is one."""
+    """Every settings file of a node of our own. It is its own seed, by the name that /etc/hosts knows: there is one node."""
 
     def node(cql_address: str | None) -> str:
-        found = settings.node_yaml(config, shares, seed=f"{SERVER}-0.{HOST}", cql_address=cql_address)
+        found = settings.node_yaml(
+            config, shares, seed=f"{SERVER}-0", cql_address=cql_address, cql_public=HOST
+        )
         return json.dumps(found, indent=1)
 
     programs = {each: (Path(inside).parent / each).read_text() for each in ("found.py", "ready.py")}
@@ -222,7 +228,7 @@ def tls_files(certificate: KeyPair, bundle: str) -> dict[str, str]:
 
 def names() -> tuple[str, ...]:
     """Names that the nodes' one certificate has."""
-    return (HOST, f"*.{HOST}")
+    return (HOST, f"*.{SERVER}.{NAMESPACE}.svc")
 
 
 def keyspace_of(tenant: str) -> str:

@@ -106,9 +106,15 @@ def _limited(config: Cassandra, shares: Collection[CassandraShare]) -> Settings:
 
 
 def node_yaml(
-    config: Cassandra, shares: Collection[CassandraShare], *, seed: str, cql_address: str | None
+    config: Cassandra,
+    shares: Collection[CassandraShare],
+    *,
+    seed: str,
+    cql_address: str | None,
+    cql_public: str,
 ) -> Settings:
-    """All of cassandra.yaml for a node of our own; None as the address is the pod's own. JSON is YAML."""
+    """All of cassandra.yaml for a node of our own; JSON is YAML. ``cql_address`` is where it listens for clients, None for the pod's
+    own address, and ``cql_public`` is what it tells clients."""
     return {
         "cluster_name": CLUSTER,
         "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
@@ -122,6 +128,7 @@ def node_yaml(
         ],
         "native_transport_port": CQL_PORT,
         "rpc_address": cql_address,
+        "broadcast_rpc_address": cql_public,
         **cassandra_yaml(config, shares),
     }
 
