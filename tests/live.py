@@ -131,11 +131,17 @@ class Live:
 
     @contextmanager
     def client(
-        self, tenant: Tenant, *stores: str, image: str = "", memory: str = "256Mi", cpu: str = "500m"
+        self,
+        tenant: Tenant,
+        *stores: str,
+        image: str = "",
+        memory: str = "256Mi",
+        cpu: str = "500m",
+        secrets: Mapping[str, str] | None = None,
     ) -> Iterator[Pod]:
         """A pod of the tenant with the stores' client libraries and its own bindings to them, for as long as the body runs.
 
-        ``image`` is another one to run in, such as a store's own.
+        ``image`` is another one to run in, such as a store's own; ``secrets`` are other bindings than its own, by store.
         """
         main = container(["sleep", "infinity"], memory=memory)
         main["resources"] = {
@@ -147,7 +153,8 @@ class Live:
         main["volumeMounts"] = [
             {"name": store, "mountPath": f"{BINDINGS}/{store}", "readOnly": True} for store in stores
         ]
-        volumes = [{"name": store, "secret": {"secretName": store}} for store in stores]
+        names = {store: store for store in stores} | dict(secrets or {})
+        volumes = [{"name": store, "secret": {"secretName": names[store]}} for store in stores]
         with self.pod(tenant, containers=[main], volumes=volumes) as running:
             yield running
 
