@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation"
+	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data"
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
 ifeq ($(CLUSTER),current)
@@ -55,7 +55,7 @@ test: .venv/ready  ## everything: static checks, unit tests, then the platform o
 	@$(MAKE) --no-print-directory unit
 	@echo "[3/3] an embedded cluster from up to down, about 9 minutes"
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose \
-		tests/lifecycle/test_up.py tests/cluster tests/policies/test_real_preview.py \
+		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_leaving.py tests/policies/test_real_preview.py \
 		tests/lifecycle/test_down.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py
 
 check: .venv/ready  ## formatter, linter, types, import directions, generated files
