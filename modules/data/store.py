@@ -128,10 +128,10 @@ class StoreNamespace(Component):
             self._policy("allow-metrics", _from([MONITORING_NAMESPACE], metrics_ports))
         self._policy(
             "programs-to-api-server",
-            _programs_only(network_policies.allow_api_server(context.cluster.api_server)),
+            programs_only(network_policies.allow_api_server(context.cluster.api_server)),
         )
         if backups is not None and backups.namespace != name:
-            self._policy("programs-to-backups", _programs_only(_to_bucket(backups)))
+            self._policy("programs-to-backups", programs_only(_to_bucket(backups)))
         self._declare_account()
         self.register_outputs({"namespace": name})
 
@@ -211,7 +211,7 @@ def _from(namespaces: Sequence[str], ports: Sequence[int]) -> NetworkPolicySpecA
     )
 
 
-def _programs_only(spec: NetworkPolicySpecArgs) -> NetworkPolicySpecArgs:
+def programs_only(spec: NetworkPolicySpecArgs) -> NetworkPolicySpecArgs:
     """The grant for pods that run a program, instead of for all."""
     spec.pod_selector = LabelSelectorArgs(
         match_expressions=[LabelSelectorRequirementArgs(key=task.PROGRAM, operator="Exists")]

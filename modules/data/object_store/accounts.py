@@ -35,6 +35,7 @@ def desired(
         tenants=tuple(_tenant(store, credentials, each) for each in tenants if each.data.object_store),
         writers=tuple(_writer(store, credentials, each) for each in writers),
         metrics=None if store.given else metrics(store, credentials),
+        copier=copier(store, credentials) if store.copy_to and not store.given else None,
         delete=tuple(sorted(delete)),
     )
 
@@ -42,6 +43,11 @@ def desired(
 def metrics(store: ObjectStore, credentials: Credentials) -> Writer:
     """The user that reads metrics."""
     return Writer("", store.bucket("metrics"), _key(store, credentials, "metrics"))
+
+
+def copier(store: ObjectStore, credentials: Credentials) -> Writer:
+    """The user that copies all buckets elsewhere."""
+    return Writer("", store.bucket("copy"), _key(store, credentials, "copy"))
 
 
 def backup_bucket(store: ObjectStore, credentials: Credentials, authority: Authority, writer: str) -> Bucket:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Secret
+from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 from modules.data import store
 from modules.data.object_store import accounts, bindings, config, settings
@@ -14,7 +17,7 @@ from modules.data.object_store.config import NAME, NAMESPACE
 from modules.data.object_store.inside import desired
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.tenants.config import Tenant
-from modules.kit import server, task
+from modules.kit import network_policies, server, task
 from modules.kit.component import Component, secret
 from modules.kit.pods import Container, Pod, Probe, SecretFiles
 from modules.kit.server import Disk, Scrape, Server
@@ -58,16 +61,34 @@ class ObjectStore(Component):
             callers=tuple(writers.values()),
             opts=self.child(),
         )
+        self._declare_ways_out(home)
         self.access = task.task(
             self,
             self._access(wanted),
             [home] if config.given else [home, self._servers(home)],
         )
+        if config.copy_to:
+            task.schedule(self, self._copy(config.copy_to, wanted), config.copy_to.schedule, [self.access])
         for tenant in wanted.tenants:
             store.binding(
                 self, tenant.name, NAME, bindings.facts(config, tenant, context.authority.bundle), context
             )
         self.register_outputs({"endpoint": config.endpoint})
+
+    def _declare_ways_out(self, home: StoreNamespace) -> None:
+        """Programs, and they only, may call the S3 that was given and the one that holds the copy."""
+        cluster = self._context.cluster
+        for name, place in (("external", self._config.given), ("copy", self._config.copy_to)):
+            if place is not None:
+                spec = network_policies.together(
+                    *(network_policies.allow_to(cidr, [place.port], "TCP", cluster) for cidr in place.cidrs)
+                )
+                NetworkPolicy(
+                    f"{NAMESPACE}-programs-to-{name}",
+                    metadata=self.meta(f"programs-to-{name}", namespace=NAMESPACE),
+                    spec=store.programs_only(spec),
+                    opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+                )
 
     def _servers(self, home: StoreNamespace) -> pulumi.Resource:
         """MinIO's servers.
@@ -169,6 +190,39 @@ class ObjectStore(Component):
                 self._admin(),
             ),
             service_account=store.ACCESS_ACCOUNT,
+        )
+
+    def _copy(self, to: config.Copy, wanted: desired.Desired) -> Run:
+        """The copy of all buckets. Of its desired state it is given what says which are the platform's, and no key but its own."""
+        place = {"endpoint": to.endpoint, "region": to.region, "bucket": to.bucket}
+        own = replace(wanted, tenants=(), writers=(), metrics=None, copier=None)
+        return Run(
+            name="copy",
+            namespace=NAMESPACE,
+            program=Program("modules.data.object_store.inside.backup"),
+            image=self._context.image,
+            arguments=("backup",),
+            secrets=(
+                SecretFiles("desired", str(desired.MOUNT), {desired.FILE: own.as_json()}),
+                SecretFiles("place", str(desired.COPY_PLACE), {desired.PLACE_FILE: json.dumps(place)}),
+                SecretFiles("key", str(desired.COPY_KEY), existing=to.secret),
+                self._copier(wanted),
+            ),
+            cpu="100m",
+            memory="256Mi",
+        )
+
+    def _copier(self, wanted: desired.Desired) -> SecretFiles:
+        if wanted.copier is None:
+            return self._admin()
+        return SecretFiles(
+            "source",
+            str(desired.ADMIN),
+            {
+                "access_key": wanted.copier.user,
+                "secret_key": wanted.copier.secret_key,
+                "ca.crt": self._context.authority.bundle,
+            },
         )
 
     def _admin(self) -> SecretFiles:

@@ -23,7 +23,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -114,8 +114,9 @@ class Bucket:
         """From credentials; ``ca_file`` holds the authorities to trust, None for the system's."""
         return cls(client(credentials, ca_file), credentials.bucket, credentials.prefix, say)
 
-    def put(self, key: str, stream: Readable) -> Stored:
+    def put(self, key: str, stream: Readable, described: Mapping[str, Any] | None = None) -> Stored:
         """Store a stream to its end. What was stored under the key stays as an older version of it.
+        ``described`` is what S3 keeps beside the content, as boto3 names it (ContentType, Metadata).
 
         Each part's checksum is checked by the server; nothing is there under the key until all of it is.
         """
@@ -123,18 +124,23 @@ class Bucket:
         counted = _Counted(stream, progress.add)
         with _explained(f"store {key} in", self.bucket):
             self.client.upload_fileobj(
-                counted, self.bucket, self.prefix + key, Config=_transfer(), ExtraArgs=_CHECKSUM
+                counted,
+                self.bucket,
+                self.prefix + key,
+                Config=_transfer(),
+                ExtraArgs={**_CHECKSUM, **(described or {})},
             )
         progress.end()
         return Stored(key, counted.size, counted.digest.hexdigest())
 
     @contextmanager
-    def get(self, stored: Stored | str) -> Iterator[IO[bytes]]:
-        """An object as a stream. Reading to the end raises BucketError when its size or SHA-256 is another
+    def get(self, stored: Stored | str, version: str = "") -> Iterator[IO[bytes]]:
+        """An object as a stream, the newest or an older ``version``. Reading to the end raises BucketError when its size or SHA-256 is another
         than ``stored`` says."""
         wanted = stored if isinstance(stored, Stored) else Stored(stored, -1)
         with _explained(f"read {wanted.key} from", self.bucket):
-            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + wanted.key)
+            older = {"VersionId": version} if version else {}
+            answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + wanted.key, **older)
             progress = _Progress(f"read {wanted.key}", self.say)
             with answer["Body"] as body:
                 yield io.BufferedReader(_Checked(_Counted(body, progress.add), wanted), _READ_AHEAD)

@@ -16,7 +16,7 @@ from modules.data.object_store.inside import buckets, desired, policies
 from modules.data.object_store.inside.buckets import Buckets
 from modules.data.object_store.inside.desired import Desired
 from modules.data.object_store.inside.minio_accounts import MinioAccounts
-from modules.kit.inside import bucket, retained
+from modules.kit.inside import retained
 
 
 class Accounts(Protocol):
@@ -80,6 +80,8 @@ def wanted_users(wanted: Desired) -> dict[str, tuple[str, policies.Policy]]:
         users[each.user] = (each.secret_key, policies.writer(wanted.backups.bucket, each.store))
     if wanted.metrics:
         users[wanted.metrics.user] = (wanted.metrics.secret_key, policies.metrics())
+    if wanted.copier:
+        users[wanted.copier.user] = (wanted.copier.secret_key, policies.copier(wanted.prefix))
     return users
 
 
@@ -93,11 +95,7 @@ def main(
     keys = [(admin / name).read_text().strip() for name in ("access_key", "secret_key")]
     ca = admin / "ca.crt" if (admin / "ca.crt").exists() else None
     said = Said()
-    s3 = bucket.client(
-        bucket.Credentials(wanted.endpoint, wanted.region, wanted.backups.bucket, "", keys[0], keys[1]),
-        str(ca) if ca else None,
-    )
-    store = Buckets(s3, wanted.region, cloud=wanted.accounts == "iam", say=said)
+    store = Buckets(buckets.client(wanted, admin), wanted.region, cloud=wanted.accounts == "iam", say=said)
     kept = reconcile(wanted, store, _accounts(wanted, (keys[0], keys[1]), ca, said))
     report(kept)
     for name, why in kept.items():

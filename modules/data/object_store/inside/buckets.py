@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
+
+from modules.data.object_store.inside.desired import Desired
+from modules.kit.inside import bucket as kit
 
 TENANT_TAG: Final = "longhouse.dev/tenant"
 """Tag of a bucket that the platform made, with the tenant's name: how it knows its own."""
@@ -143,6 +147,16 @@ class Buckets:
                 Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [_ENCRYPTED]}
             )
             self._say(f"bucket {bucket}: encrypted at rest")
+
+
+def client(wanted: Desired, key: Path) -> Any:
+    """A client of the store with the key of a mounted folder."""
+    access_key, secret_key = ((key / name).read_text().strip() for name in ("access_key", "secret_key"))
+    ca = key / "ca.crt"
+    credentials = kit.Credentials(
+        wanted.endpoint, wanted.region, wanted.backups.bucket, "", access_key, secret_key
+    )
+    return kit.client(credentials, str(ca) if ca.exists() else None)
 
 
 def versions_expire(days: int) -> list[dict[str, Any]]:

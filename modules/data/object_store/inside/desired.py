@@ -14,6 +14,12 @@ ADMIN: Final = Path("/admin")
 """Folder with ``access_key`` and ``secret_key`` of the account that may do all this, and ``ca.crt`` where no public authority
 vouches for the server."""
 
+COPY_PLACE: Final = Path("/copy-place")
+COPY_KEY: Final = Path("/copy-key")
+"""Folders with where the second S3 is, and with its key."""
+
+PLACE_FILE: Final = "place.json"
+
 
 @dataclass(frozen=True)
 class Tenant:
@@ -49,7 +55,7 @@ class Backups:
 @dataclass(frozen=True)
 class Desired:
     """All of it. ``accounts`` says who makes users: `minio`, `iam` or `given`; every user and bucket that the platform makes
-    begins with ``prefix``; ``metrics`` is the user that reads metrics, and ``delete`` are tenants that are gone for good."""
+    begins with ``prefix``; ``metrics`` is the user that reads metrics, ``copier`` the one that copies all buckets elsewhere, and ``delete`` are tenants that are gone for good."""
 
     endpoint: str
     region: str
@@ -59,6 +65,7 @@ class Desired:
     tenants: tuple[Tenant, ...] = ()
     writers: tuple[Writer, ...] = ()
     metrics: Writer | None = None
+    copier: Writer | None = None
     delete: tuple[str, ...] = ()
 
     def as_json(self) -> str:
@@ -76,6 +83,7 @@ class Desired:
                 "tenants": tuple(Tenant(**each) for each in found["tenants"]),
                 "writers": tuple(Writer(**each) for each in found["writers"]),
                 "metrics": Writer(**found["metrics"]) if found["metrics"] else None,
+                "copier": Writer(**found["copier"]) if found["copier"] else None,
                 "delete": tuple(found["delete"]),
             }
         )

@@ -51,6 +51,15 @@ def writer(bucket: str, store: str) -> Policy:
     )
 
 
+def copier(prefix: str) -> Policy:
+    """Read every bucket of the platform, for the copy of them, and put objects back. No delete: what is put back over something
+    stays undoable, since the buckets keep versions."""
+    return _policy(
+        _allow(("s3:GetBucketLocation", "s3:GetBucketTagging", "s3:ListBucket"), f"{prefix}*"),
+        _allow(_WRITE, f"{prefix}*/*"),
+    )
+
+
 def metrics() -> Policy:
     """Read MinIO's metrics and nothing else."""
     return {"Version": _VERSION, "Statement": [{"Effect": "Allow", "Action": ["admin:Prometheus"]}]}
