@@ -63,11 +63,14 @@ class Kafka(Component):
         )
         task.task(self, self._access(), [home, brokers])
         for tenant in self._shares:
-            store.binding(self, tenant, NAMESPACE, shares.binding(tenant, context), context)
+            facts = shares.binding(tenant, context.credentials, context.authority.bundle)
+            store.binding(self, tenant, NAMESPACE, facts, context)
         self.register_outputs({})
 
     def _access(self) -> Run:
-        wanted = shares.wanted(self._config, self._shares, self._context)
+        wanted = shares.wanted(
+            self._config, self._shares, self._context.credentials, self._context.delete_data
+        )
         return Run(
             "access",
             NAMESPACE,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from modules.data.kafka import settings
 from modules.data.kafka.config import CLIENT_PORT, NAMESPACE, Kafka, KafkaShare, Topic
 from modules.data.kafka.inside.place import MECHANISM, prefix
 from modules.data.kafka.plain import HOST
-from modules.data.store import BINDING_PATH, StoreContext
+from modules.data.store import BINDING_PATH
 from modules.kit import quantities
+from modules.kit.credentials import Credentials
 
 _HOUR_MS = 3_600_000
 
@@ -39,7 +40,9 @@ def quotas(share: KafkaShare) -> dict[str, float]:
     }
 
 
-def wanted(config: Kafka, shares: Mapping[str, KafkaShare], context: StoreContext) -> dict[str, object]:
+def wanted(
+    config: Kafka, shares: Mapping[str, KafkaShare], credentials: Credentials, delete_data: Iterable[str] = ()
+) -> dict[str, object]:
     """What the access program makes so.
 
     Brokers keep `min.insync.replicas` in the cluster's metadata since KIP-966 (eligible leader replicas): what their settings file says
@@ -49,10 +52,10 @@ def wanted(config: Kafka, shares: Mapping[str, KafkaShare], context: StoreContex
         "owner": settings.ADMIN,
         "readers": [settings.BACKUP],
         "defaults": {"min.insync.replicas": str(config.min_in_sync)},
-        "delete_data": sorted(context.delete_data),
+        "delete_data": sorted(delete_data),
         "tenants": {
             name: {
-                "password": password(context, name),
+                "password": password(credentials, name),
                 "create_topics": share.create_topics,
                 "quotas": quotas(share),
                 "topics": {
@@ -68,14 +71,14 @@ def wanted(config: Kafka, shares: Mapping[str, KafkaShare], context: StoreContex
     }
 
 
-def password(context: StoreContext, tenant: str) -> str:
+def password(credentials: Credentials, tenant: str) -> str:
     """The tenant's password."""
-    return context.credentials.password(f"kafka/tenants/{tenant}")
+    return credentials.password(f"kafka/tenants/{tenant}")
 
 
-def binding(tenant: str, context: StoreContext) -> dict[str, str]:
+def binding(tenant: str, credentials: Credentials, authorities: str) -> dict[str, str]:
     """What a tenant's client needs, and ready-made settings for the two families of clients."""
-    servers, secret = f"{HOST}:{CLIENT_PORT}", password(context, tenant)
+    servers, secret = f"{HOST}:{CLIENT_PORT}", password(credentials, tenant)
     ca = f"{BINDING_PATH}/{NAMESPACE}/ca.crt"
     login = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{tenant}" password="{secret}";'
     java = {
@@ -104,7 +107,7 @@ def binding(tenant: str, context: StoreContext) -> dict[str, str]:
         "username": tenant,
         "password": secret,
         "prefix": prefix(tenant),
-        "ca.crt": context.authority.bundle,
+        "ca.crt": authorities,
         "client.properties": settings.properties(java),
         "librdkafka.json": json.dumps(librdkafka, indent=1),
     }
