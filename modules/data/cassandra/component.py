@@ -94,6 +94,7 @@ class Cassandra(Component):
             self, node_server(config, tuple(self._shares.values()), context), [home, context.monitors]
         )
         access = task.task(self, self._access(), [home, node])
+        self._backup([home, access])
         for tenant in self._shares:
             store.binding(self, tenant, NAMESPACE, self._binding(tenant), context)
         self.ready = access
@@ -120,6 +121,21 @@ class Cassandra(Component):
             ),
             service_account=store.ACCESS_ACCOUNT,
         )
+
+    def _backup(self, depends_on: Sequence[pulumi.Resource]) -> None:
+        """By the clock all keyspaces; the same program with other arguments restores one."""
+        bucket = self._context.backups(NAMESPACE)
+        if bucket is None:
+            return
+        run = Run(
+            "backup",
+            NAMESPACE,
+            Program("modules.data.cassandra.inside.backup"),
+            self._context.image,
+            secrets=(self._wanted({}), bucket.files()),
+            memory="256Mi",
+        )
+        task.schedule(self, run, self._config.backup, depends_on)
 
     def _wanted(self, more: Mapping[str, Any]) -> SecretFiles:
         facts = json.dumps({"place": self._place, **more}, sort_keys=True)

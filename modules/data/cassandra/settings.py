@@ -45,6 +45,9 @@ def _durable() -> Settings:
         "commitlog_sync_group_window": SYNC_WINDOW,
         "disk_failure_policy": "stop",
         "commit_failure_policy": "stop",
+        # What a tenant drops or truncates can be had back for a week; without an end it would fill the disk.
+        "auto_snapshot": True,
+        "auto_snapshot_ttl": "7d",
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -21,6 +21,8 @@ from modules.data.cassandra.inside.session import (
     SessionError,
     identifier,
     keyspace,
+    keyspaces_of,
+    literal,
     login,
     rows,
     superuser,
@@ -97,19 +99,23 @@ def reconcile(ring: Ring, wanted: Wanted, today: str, say: Callable[[str], None]
     if OWN not in ring.keyspaces():
         changes.prepare()
     present, roles, registered = ring.keyspaces(), ring.roles(), ring.registered()
+    known = {*wanted.tenants, *registered}
     for tenant, password in sorted(wanted.tenants.items()):
-        changes.keep(tenant, password, present.get(keyspace(tenant)), keyspace(tenant) in roles, registered)
+        name = keyspace(tenant)
+        changes.keep(tenant, password, present.get(name), name in roles, registered)
+        changes.grant(name, {name, *keyspaces_of(tenant, present, known)})
     kept = {}
     for tenant, since in sorted(registered.items()):
         if tenant in wanted.tenants:
             continue
-        name, since = keyspace(tenant), since or today
-        changes.remove(tenant, name in roles, registered[tenant], today)
+        changes.remove(tenant, keyspace(tenant) in roles, since, today)
+        theirs = keyspaces_of(tenant, present, known)
         if tenant in wanted.delete_data:
-            changes.delete(tenant)
-        elif name in present:
+            changes.delete(tenant, theirs)
+            continue
+        for name in theirs:
             kept[name] = (
-                f"keyspace of tenant {tenant}, which was removed on {since}: {present[name].tables} tables"
+                f"{present[name].tables} tables of tenant {tenant}, which was removed on {since or today}"
             )
     if not changes.made:
         say("no change")
@@ -142,7 +148,7 @@ class _Changes:
     def _copies(self) -> str:
         return (
             "{"
-            + ", ".join(f"{_literal(key)}: {_literal(value)}" for key, value in self._wanted.copies.items())
+            + ", ".join(f"{literal(key)}: {literal(value)}" for key, value in self._wanted.copies.items())
             + "}"
         )
 
@@ -182,23 +188,23 @@ class _Changes:
                 f"ALTER ROLE {name} WITH PASSWORD = %s AND LOGIN = true AND SUPERUSER = false",
                 password,
             )
-        self._grant(keyspace(tenant))
 
-    def _grant(self, name: str) -> None:
-        """What the role may do with its own tables, and nothing with others': who makes a table may let others in, and that is
-        taken back here."""
-        own = f"data/{name}"
-        granted = self._ring.permissions(name)
-        for permission in sorted(GRANTED - granted.get(f"{own}/*", frozenset())):
-            self._do(
-                f"granted {permission} to role {identifier(name)}",
-                f"GRANT {permission} ON ALL TABLES IN KEYSPACE {identifier(name)} TO {identifier(name)}",
-            )
-        for resource in sorted(granted):
-            if resource.startswith("data") and resource != own and not resource.startswith(f"{own}/"):
+    def grant(self, name: str, own: set[str]) -> None:
+        """What the role may do with the tables of its own keyspaces, and nothing with others': who makes a table may let others in,
+        and that is taken back here."""
+        role, granted = identifier(name), self._ring.permissions(name)
+        for each in sorted(own):
+            for permission in sorted(GRANTED - granted.get(f"data/{each}/*", frozenset())):
                 self._do(
-                    f"revoked what role {identifier(name)} had been granted on {resource}",
-                    f"REVOKE ALL PERMISSIONS ON {_resource(resource)} FROM {identifier(name)}",
+                    f"granted {permission} in keyspace {each} to role {role}",
+                    f"GRANT {permission} ON ALL TABLES IN KEYSPACE {identifier(each)} TO {role}",
+                )
+        for resource in sorted(granted):
+            kind, _, where = resource.partition("/")
+            if kind == "data" and where.partition("/")[0] not in own:
+                self._do(
+                    f"revoked what role {role} had been granted on {resource}",
+                    f"REVOKE ALL PERMISSIONS ON {_resource(resource)} FROM {role}",
                 )
 
     def remove(self, tenant: str, has_role: bool, since: str, today: str) -> None:
@@ -214,16 +220,11 @@ class _Changes:
                 today,
             )
 
-    def delete(self, tenant: str) -> None:
+    def delete(self, tenant: str, keyspaces: Sequence[str]) -> None:
         """Delete a removed tenant's data, and forget it."""
-        name = identifier(keyspace(tenant))
-        self._do(f"deleted keyspace {name}", f"DROP KEYSPACE IF EXISTS {name}")
+        for name in keyspaces:
+            self._do(f"deleted keyspace {name}", f"DROP KEYSPACE IF EXISTS {identifier(name)}")
         self._do(f"forgot tenant {tenant}", f"DELETE FROM {OWN}.tenants WHERE name = %s", tenant)
-
-
-def _literal(text: str) -> str:
-    """A text constant (CQL, "Constants")."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _resource(name: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +22,10 @@ MOUNT: Final = Path("/longhouse-cassandra")
 """Where a program finds what it was given: ``wanted.json``, and whom it trusts."""
 
 AUTHORITY: Final = "ca.crt"
+RESTORED: Final = "_restored_"
+NAME_LIMIT: Final = 48
 _SECONDS: Final = 60.0
+_PATIENCE_SECONDS: Final = 300.0
 
 
 class SessionError(Exception):
@@ -77,24 +83,40 @@ def login(place: Place, username: str, password: str, mount: Path = MOUNT) -> It
 
 @contextmanager
 def superuser(place: Place, mount: Path = MOUNT) -> Iterator[Session]:
-    """A session as the superuser; its password is brought up to date first. Raises SessionError."""
-    refusals = []
+    """A session as the superuser; its password is brought up to date first. A ring that restarts is waited for.
+
+    Raises SessionError.
+    """
     for number, password in enumerate(place.passwords):
-        try:
-            with login(place, place.username, password, mount) as session:
-                if number:
-                    session.execute(
-                        f"ALTER ROLE {identifier(place.username)} WITH PASSWORD = %s", (place.passwords[0],)
-                    )
-                    print("changed the superuser's password")
-                yield session
-                return
-        except NoHostAvailable as error:
-            refusals.append(str(error))
+        with ExitStack() as stack:
+            try:
+                session = _patiently(stack, partial(login, place, place.username, password, mount))
+            except NoHostAvailable as error:
+                refusal = error
+                continue
+            if number:
+                session.execute(
+                    f"ALTER ROLE {identifier(place.username)} WITH PASSWORD = %s", (place.passwords[0],)
+                )
+                print("changed the superuser's password")
+            yield session
+            return
     raise SessionError(
-        f"no session as {place.username} at {place.host}:{place.port}: {refusals[-1]}. See whether the servers are ready; "
+        f"no session as {place.username} at {place.host}:{place.port}: {refusal}. See whether the servers are ready; "
         "where the password is refused, the disk was founded with another master secret: deploy with that one, or with a new disk"
     )
+
+
+def _patiently(stack: ExitStack, open_session: Callable[[], AbstractContextManager[Session]]) -> Session:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return stack.enter_context(open_session())
+        except NoHostAvailable as error:
+            if "Bad credentials" in str(error) or time.monotonic() > deadline:
+                raise
+            print("waiting for the ring")
+            time.sleep(5)
 
 
 def identifier(name: str) -> str:
@@ -105,6 +127,33 @@ def identifier(name: str) -> str:
 def keyspace(tenant: str) -> str:
     """The tenant's keyspace, and its role: a tenant's name has no underscore, so no two tenants share one."""
     return tenant.replace("-", "_")
+
+
+def restored(name: str, label: str) -> str:
+    """Where a keyspace is restored to beside itself. Raises SessionError for a label that makes no name (at most 48 characters,
+    CQL, "Keyspaces")."""
+    found = f"{name}{RESTORED}{label}"
+    if not re.fullmatch(r"[a-z0-9]+", label) or len(found) > NAME_LIMIT:
+        most = NAME_LIMIT - len(name) - len(RESTORED)
+        raise SessionError(
+            f"label {label!r} makes no name: write at most {most} lower-case letters and digits"
+        )
+    return found
+
+
+def keyspaces_of(tenant: str, present: Iterable[str], tenants: Iterable[str]) -> list[str]:
+    """A tenant's keyspace and what was restored of it, of those present; what is the keyspace of another tenant is none."""
+    own, others = keyspace(tenant), {keyspace(each) for each in tenants if each != tenant}
+    return sorted(
+        name
+        for name in present
+        if name not in others and (name == own or name.startswith(f"{own}{RESTORED}"))
+    )
+
+
+def literal(text: str) -> str:
+    """A text constant (CQL, "Constants"), where a statement takes no values from outside."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def rows(session: Session, statement: str, values: Sequence[object] = ()) -> list[Any]:
