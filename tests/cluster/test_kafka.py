@@ -1,0 +1,160 @@
+"""Kafka as tenants use it: their own names and nobody else's, within their limits, through crashes, and back from a backup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modules.data.kafka.config import NAMESPACE
+from tests.live import Live, Pod, Tenant, unique
+
+pytestmark = pytest.mark.data
+
+CLIENT = """
+import json, pathlib, sys, threading, time
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+FACTS = json.loads(pathlib.Path('/bindings/kafka/librdkafka.json').read_text())
+OWN = pathlib.Path('/bindings/kafka/prefix').read_text()
+EVENTS = OWN + 'events'
+def error(call, *words, **options):
+    try: call(*words, **options)
+    except KafkaException as problem: return problem.args[0].name()
+    return ''
+def write(topic, values, facts=FACTS, **options):
+    problems = []
+    producer = Producer({**facts, 'enable.idempotence': True, 'log_level': 0, **options})
+    for value in values:
+        producer.produce(topic, value, on_delivery=lambda e, m: e and problems.append(e.name()))
+    left = producer.flush(options.pop('seconds', 20))
+    return sorted(set(problems)) or (['UNSENT'] if left else [])
+def read(topic, facts=FACTS, seconds=10, group=OWN + 'checks'):
+    consumer = Consumer({**facts, 'group.id': group, 'enable.auto.commit': False, 'enable.partition.eof': True, 'log_level': 0})
+    found = consumer.list_topics(topic, timeout=10).topics[topic]
+    if found.error: raise KafkaException(found.error)
+    parts = [TopicPartition(topic, each, 0) for each in found.partitions]
+    consumer.assign(parts)
+    values, ended, deadline = [], set(), time.monotonic() + seconds
+    while len(ended) < len(parts) and time.monotonic() < deadline:
+        message = consumer.poll(0.5)
+        if message is None: continue
+        if message.error() is None: values.append(message.value().decode())
+        elif message.error().code() == KafkaError._PARTITION_EOF: ended.add(message.partition())
+        else: raise KafkaException(message.error())
+    consumer.close()
+    return values
+"""
+"""What a tenant writes to use it: the client library, and the facts of the binding."""
+
+
+@pytest.fixture(scope="module")
+def pods(live: Live, tenants: tuple[Tenant, Tenant]) -> Iterator[tuple[Pod, Pod]]:
+    """A pod of each of two tenants, with its binding."""
+    with live.client(tenants[0], "kafka") as ours, live.client(tenants[1], "kafka") as theirs:
+        yield ours, theirs
+
+
+def told(where: Pod, program: str, *arguments: str) -> Any:
+    """What a program that begins with CLIENT printed last, as JSON."""
+    return json.loads(where.python(CLIENT + program, *arguments).splitlines()[-1])
+
+
+def test_a_tenant_reads_what_it_wrote(pods: tuple[Pod, Pod]) -> None:
+    word = unique("word")
+    program = "said = write(EVENTS, [sys.argv[1] + str(n) for n in range(100)]); print(json.dumps([said, read(EVENTS)]))"
+    problems, values = told(pods[0], program, word)
+    assert problems == []
+    assert {f"{word}{number}" for number in range(100)} <= set(values)
+
+
+def test_another_tenant_can_neither_read_nor_write_nor_join_the_group(pods: tuple[Pod, Pod]) -> None:
+    program = (
+        "topic = sys.argv[1] + '.events'\n"
+        "consumer = Consumer({**FACTS, 'group.id': sys.argv[1] + '.checks', 'log_level': 0})\n"
+        "consumer.subscribe([EVENTS])\n"
+        "message, deadline = None, time.monotonic() + 15\n"
+        "while message is None and time.monotonic() < deadline: message = consumer.poll(1)\n"
+        "print(json.dumps([error(read, topic), write(topic, ['x'], **{'message.timeout.ms': 5000}), message.error().name()]))"
+    )
+    assert told(pods[1], program, "atlas") == [
+        "TOPIC_AUTHORIZATION_FAILED",
+        ["TOPIC_AUTHORIZATION_FAILED"],
+        "GROUP_AUTHORIZATION_FAILED",
+    ]
+
+
+def test_a_tenant_sees_its_own_topics_only(pods: tuple[Pod, Pod]) -> None:
+    program = "print(json.dumps([OWN, sorted(AdminClient(FACTS).list_topics(timeout=10).topics)]))"
+    for each in pods:
+        prefix, topics = told(each, program)
+        assert topics
+        assert all(topic.startswith(prefix) for topic in topics), topics
+
+
+def test_without_the_password_or_without_tls_nobody_gets_in(pods: tuple[Pod, Pod]) -> None:
+    program = (
+        "def refused(**other):\n"
+        "    seen = []\n"
+        "    client = AdminClient({**FACTS, **other, 'log_level': 0, 'error_cb': lambda e: seen.append(e.name())})\n"
+        "    deadline = time.monotonic() + 10\n"
+        "    answer = client.describe_cluster(request_timeout=8)\n"
+        "    while not seen and not answer.done() and time.monotonic() < deadline: client.poll(0.1)\n"
+        "    return seen[:1]\n"
+        "print(json.dumps([refused(**{'sasl.password': 'wrong'}), refused(**{'sasl.username': 'longhouse_admin'}),\n"
+        "    refused(**{'security.protocol': 'SASL_PLAINTEXT'})]))"
+    )
+    wrong, admin, plain = told(pods[0], program)
+    assert wrong == admin == ["_AUTHENTICATION"]
+    assert plain
+    assert plain[0] != "_AUTHENTICATION", "without TLS no password is even asked for"
+
+
+def test_the_brokers_own_listeners_are_out_of_reach(pods: tuple[Pod, Pod]) -> None:
+    broker = f"kafka-0.kafka.{NAMESPACE}.svc"
+    assert pods[0].reaches(broker, 9093)
+    assert not pods[0].reaches(broker, 9090)
+    assert not pods[0].reaches(broker, 9091)
+    assert not pods[0].reaches(broker, 9404)
+
+
+def test_topics_beyond_the_rate_are_refused_with_the_quotas_own_error(pods: tuple[Pod, Pod]) -> None:
+    """By kafka-python: librdkafka asks in an older way, to which brokers answer late instead. Nothing is made: whether it would be
+    is asked, which counts too."""
+    program = (
+        "from kafka.admin import KafkaAdminClient\n"
+        "from kafka.errors import for_code\n"
+        "admin = KafkaAdminClient(bootstrap_servers=FACTS['bootstrap.servers'], security_protocol='SASL_SSL',\n"
+        "    sasl_mechanism='SCRAM-SHA-512', sasl_plain_username=FACTS['sasl.username'],\n"
+        "    sasl_plain_password=FACTS['sasl.password'], ssl_cafile=FACTS['ssl.ca.location'])\n"
+        "wanted = {OWN + 'throttled-' + str(number): {'num_partitions': 1} for number in range(100)}\n"
+        "answer = admin.create_topics(wanted, validate_only=True, raise_errors=False)\n"
+        "print(json.dumps([for_code(each['error_code']).__name__ for each in answer['topics']]))"
+    )
+    answers = told(pods[0], program)
+    print(f"\n    {answers.count('NoError')} of 100 topics allowed at once, with 1 a second")
+    assert set(answers) == {"NoError", "ThrottlingQuotaExceededError"}
+
+
+def test_a_writer_is_slowed_down_to_its_rate(pods: tuple[Pod, Pod]) -> None:
+    """Kafka has no error for bytes: it answers late. The window of the rate is eleven seconds, which may be used at once."""
+    program = (
+        "options = {**FACTS, 'linger.ms': 5, 'batch.size': 65536, 'queue.buffering.max.kbytes': 131072, 'log_level': 0}\n"
+        "waits = []\n"
+        "producer = Producer({**options, 'throttle_cb': lambda e: waits.append(e.throttle_time)})\n"
+        "blob, sent, start = b'x' * 65536, 0, time.monotonic()\n"
+        "import os\n"
+        "while time.monotonic() - start < 12:\n"
+        "    try: producer.produce(EVENTS, os.urandom(65536)); sent += 65536\n"
+        "    except BufferError: producer.poll(0.1)\n"
+        "    producer.poll(0)\n"
+        "left = len(producer) * 65536\n"
+        "print(json.dumps([(sent - left) / 12, max(waits, default=0)]))"
+    )
+    rate, wait = told(pods[0], program)
+    print(
+        f"\n    {rate / 2**20:.2f} MiB/s acknowledged of a quota of 2 MiB/s per broker; longest wait imposed {wait:.1f} s"
+    )
+    assert wait > 0
