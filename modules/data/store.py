@@ -10,6 +10,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret, ServiceAccount
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
 from pulumi_kubernetes.networking.v1 import (
+    IPBlockArgs,
     NetworkPolicy,
     NetworkPolicyEgressRuleArgs,
     NetworkPolicyIngressRuleArgs,
@@ -41,7 +42,7 @@ BINDING_PATH: Final = "/bindings"
 @dataclass(frozen=True)
 class Bucket:
     """A place in an object store, with the key that opens it. ``prefix`` ends in ``/`` or is empty; ``ca`` is None where
-    public authorities vouch; ``namespace`` is where it runs, None outside the cluster."""
+    public authorities vouch; ``namespace`` is where it runs; outside the cluster it is None, and ``cidrs`` are its addresses."""
 
     endpoint: str
     region: str
@@ -52,9 +53,18 @@ class Bucket:
     ca: str | None = None
     namespace: str | None = None
     port: int = 443
+    cidrs: tuple[str, ...] = ()
+    existing: str | None = None
+    """Secret with all of this that somebody makes in the namespace of each store, where the platform cannot know the key."""
+
+    def __post_init__(self) -> None:
+        if self.namespace is None and not self.cidrs:  # a network policy to no peer is one to everywhere
+            raise ValueError(f"bucket {self.name} has neither a namespace nor addresses")
 
     def files(self, name: str = "bucket", path: str = "/longhouse-bucket") -> SecretFiles:
         """Its description as the folder that ``modules.kit.inside.bucket`` opens."""
+        if self.existing:
+            return SecretFiles(name, path, existing=self.existing)
         facts = {
             "endpoint": self.endpoint,
             "region": self.region,
@@ -220,9 +230,11 @@ def programs_only(spec: NetworkPolicySpecArgs) -> NetworkPolicySpecArgs:
 
 
 def _to_bucket(bucket: Bucket) -> NetworkPolicySpecArgs:
-    """To where the bucket runs; outside the cluster, to that port of any address, which a name cannot narrow."""
-    peers: list[NetworkPolicyPeerArgs] | None = (
-        [network_policies.in_namespace(bucket.namespace)] if bucket.namespace else None
+    """To where the bucket runs: pods of its namespace, or its addresses outside the cluster."""
+    peers = (
+        [network_policies.in_namespace(bucket.namespace)]
+        if bucket.namespace
+        else [NetworkPolicyPeerArgs(ip_block=IPBlockArgs(cidr=cidr)) for cidr in bucket.cidrs]
     )
     return NetworkPolicySpecArgs(
         pod_selector=network_policies.all_pods(),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from modules.data.object_store import sizing
-from modules.data.object_store.config import BACKUPS, Engine, ObjectStore
+from modules.data.object_store.config import BACKUPS, Accounts, Engine, ObjectStore
 from modules.foundation.gpu_pools import placement
 from modules.foundation.gpu_pools.config import Site
 from modules.foundation.tenants.config import DataClass
@@ -28,6 +28,18 @@ def a_given_s3_is_described(profile: Profile) -> Iterator[Finding]:
         yield Finding(
             (STORE, "external"), "is missing, and engine external needs it", "describe the S3, or write engine: minio", ((STORE, "engine"),)
         )  # fmt: skip
+
+
+def who_makes_users_in_iam_can_call_it(profile: Profile) -> Iterator[Finding]:
+    """IAM is another service than S3, at other addresses; nothing that is not named is reached."""
+    given = profile.object_store.given if profile.object_store else None
+    if given and given.accounts is Accounts.IAM and not given.iam_cidrs:
+        yield Finding(
+            (STORE, "external", "iam_cidrs"),
+            "is empty, and accounts iam calls AWS's IAM",
+            "name the addresses of IAM or of its endpoint in your network",
+            ((STORE, "external", "accounts"),),
+        )
 
 
 def minio_keeps_what_it_acknowledged(profile: Profile) -> Iterator[Finding]:
@@ -145,6 +157,7 @@ def _sound(profile: Profile) -> ObjectStore | None:
 
 RULES: Final[tuple[Rule, ...]] = (
     a_given_s3_is_described,
+    who_makes_users_in_iam_can_call_it,
     minio_keeps_what_it_acknowledged,
     minio_outside_local_has_more_than_one_server,
     minio_servers_stand_apart,

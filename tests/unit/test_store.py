@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from modules.data.store import Bucket, StoreNamespace, binding
 from modules.kit.component import Component
 from tests.conftest import Declared, Recording, record
@@ -78,11 +80,16 @@ def test_only_programs_may_call_the_api_server_and_the_bucket() -> None:
     assert [port.port for port in rule.ports] == [9000]
 
 
-def test_a_bucket_outside_the_cluster_is_reached_at_its_port() -> None:
-    outside = replace(BACKUPS, namespace=None, port=443)
+def test_a_bucket_outside_the_cluster_is_reached_at_its_addresses_and_port_only() -> None:
+    outside = replace(BACKUPS, namespace=None, port=443, cidrs=("10.0.16.0/24",))
     (rule,) = policies(declared(backups=outside))["programs-to-backups"].spec.egress
-    assert rule.to is None
+    assert [peer.ipBlock.cidr for peer in rule.to] == ["10.0.16.0/24"]
     assert [port.port for port in rule.ports] == [443]
+
+
+def test_a_bucket_that_is_nowhere_opens_no_way_to_everywhere() -> None:
+    with pytest.raises(ValueError, match="neither a namespace nor addresses"):
+        replace(BACKUPS, namespace=None)
 
 
 def test_without_backups_no_way_to_a_bucket_is_opened() -> None:

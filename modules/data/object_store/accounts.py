@@ -4,6 +4,7 @@ place for backups before anything is deployed."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from modules.data.object_store.config import BACKUPS, NAME, NAMESPACE, ObjectStore
 from modules.data.object_store.inside.desired import Backups, Desired, Tenant, Writer
@@ -12,6 +13,10 @@ from modules.foundation.certificates.authority import Authority
 from modules.foundation.tenants import config as tenant_config
 from modules.kit import names, quantities
 from modules.kit.credentials import Credentials
+
+GIVEN_BUCKET: Final = "backups-bucket"
+"""Secret in each store's namespace with its place for backups, made by whoever answers for a given S3: its keys are not the
+platform's to choose, and no deployment can know them."""
 
 
 def desired(
@@ -63,6 +68,8 @@ def backup_bucket(store: ObjectStore, credentials: Credentials, authority: Autho
         ca=None if store.given else authority.bundle,
         namespace=None if store.given else NAMESPACE,
         port=store.port,
+        cidrs=store.given.cidrs if store.given else (),
+        existing=GIVEN_BUCKET if store.given else None,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from modules.data.object_store.config import NAME, ObjectStore
+from modules.data.object_store.inside.bindings import keys
 from modules.data.object_store.inside.desired import Tenant
 from modules.data.store import BINDING_PATH
 
@@ -27,18 +28,6 @@ def facts(store: ObjectStore, tenant: Tenant, bundle: str) -> dict[str, str]:
         **({} if store.given else {"ca.crt": bundle}),
     }
     return {**found, **keys(tenant.user, tenant.secret_key)} if tenant.secret_key else found
-
-
-def keys(access_key: str, secret_key: str) -> dict[str, str]:
-    """What in the binding is the key, each way that clients ask for it."""
-    file = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
-    return {
-        "access_key": access_key,
-        "secret_key": secret_key,
-        "username": access_key,
-        "password": secret_key,
-        "credentials": _ini(file),
-    }
 
 
 def config_file(store: ObjectStore) -> str:

@@ -10,14 +10,15 @@ from typing import Final
 import pulumi
 from pulumi_kubernetes.core.v1 import Secret
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
+from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
 from modules.data import store
 from modules.data.object_store import accounts, bindings, config, settings
-from modules.data.object_store.config import NAME, NAMESPACE
+from modules.data.object_store.config import NAME, NAMESPACE, Accounts
 from modules.data.object_store.inside import desired
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.tenants.config import Tenant
-from modules.kit import network_policies, server, task
+from modules.kit import labels, network_policies, server, task
 from modules.kit.component import Component, secret
 from modules.kit.pods import Container, Pod, Probe, SecretFiles
 from modules.kit.server import Disk, Scrape, Server
@@ -26,6 +27,13 @@ from upstream import part
 
 METRICS_SECRET: Final = "minio-metrics"
 """Secret with what whoever reads metrics needs: the bearer token, and whom to trust."""
+
+
+KEYS: Final = "object-store-keys"
+"""Role in a tenant's namespace: to put a key into its binding."""
+
+QUOTAS: Final = "17 * * * *"
+"""When buckets are counted where no server counts them."""
 
 
 class ObjectStore(Component):
@@ -62,26 +70,54 @@ class ObjectStore(Component):
             opts=self.child(),
         )
         self._declare_ways_out(home)
-        self.access = task.task(
-            self,
-            self._access(wanted),
-            [home] if config.given else [home, self._servers(home)],
-        )
+        needed: list[pulumi.Resource] = [home] if config.given else [home, self._servers(home)]
+        for tenant in wanted.tenants:
+            facts = bindings.facts(config, tenant, context.authority.bundle)
+            needed.append(store.binding(self, tenant.name, NAME, facts, context))
+        if config.given:
+            needed += [self._may_put_key(tenant, home) for tenant in wanted.tenants]
+        self.access = task.task(self, self._access(wanted), needed)
+        if config.given and config.given.accounts is Accounts.IAM:
+            task.schedule(self, replace(self._access(wanted), name="quotas"), QUOTAS, [self.access])
         if config.copy_to:
             task.schedule(self, self._copy(config.copy_to, wanted), config.copy_to.schedule, [self.access])
-        for tenant in wanted.tenants:
-            store.binding(
-                self, tenant.name, NAME, bindings.facts(config, tenant, context.authority.bundle), context
-            )
         self.register_outputs({"endpoint": config.endpoint})
+
+    def _may_put_key(self, tenant: desired.Tenant, home: StoreNamespace) -> pulumi.Resource:
+        """That the program may put a key which it did not choose into the tenant's binding."""
+        metadata = self.meta(KEYS, namespace=tenant.namespace, extra_labels={labels.TENANT: tenant.name})
+        role = Role(
+            f"{tenant.name}-{KEYS}",
+            metadata=metadata,
+            rules=[
+                PolicyRuleArgs(
+                    api_groups=[""], resources=["secrets"], resource_names=[NAME], verbs=["get", "patch"]
+                )
+            ],
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home, self._context.homes[tenant.name]])),
+        )
+        return RoleBinding(
+            f"{tenant.name}-{KEYS}",
+            metadata=metadata,
+            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=KEYS),
+            subjects=[SubjectArgs(kind="ServiceAccount", name=store.ACCESS_ACCOUNT, namespace=NAMESPACE)],
+            opts=self.child(pulumi.ResourceOptions(depends_on=[role])),
+        )
 
     def _declare_ways_out(self, home: StoreNamespace) -> None:
         """Programs, and they only, may call the S3 that was given and the one that holds the copy."""
         cluster = self._context.cluster
-        for name, place in (("external", self._config.given), ("copy", self._config.copy_to)):
+        given, copy = self._config.given, self._config.copy_to
+        places = {
+            "external": (given.cidrs, given.port) if given else None,
+            "iam": (given.iam_cidrs, config.HTTPS) if given and given.iam_cidrs else None,
+            "copy": (copy.cidrs, copy.port) if copy else None,
+        }
+        for name, place in places.items():
             if place is not None:
+                cidrs, port = place
                 spec = network_policies.together(
-                    *(network_policies.allow_to(cidr, [place.port], "TCP", cluster) for cidr in place.cidrs)
+                    *(network_policies.allow_to(cidr, [port], "TCP", cluster) for cidr in cidrs)
                 )
                 NetworkPolicy(
                     f"{NAMESPACE}-programs-to-{name}",

@@ -87,6 +87,9 @@ class External(Model):
     cidrs: Annotated[tuple[Cidr, ...], Field(min_length=1)]
     """Addresses of the endpoint: the only ones outside the cluster that tenants get to reach for it."""
 
+    iam_cidrs: tuple[Cidr, ...] = ()
+    """With `iam`: addresses of AWS's IAM, which the platform's program calls and no tenant does."""
+
     accounts: Accounts
     """Who makes the users: `iam` has the platform make them and their policies through AWS's IAM; `given` expects them to be there, for an S3 without that API."""
 

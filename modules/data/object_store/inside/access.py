@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import boto3
+
 from modules.data.object_store.inside import buckets, desired, policies
+from modules.data.object_store.inside.bindings import Bindings
 from modules.data.object_store.inside.buckets import Buckets
 from modules.data.object_store.inside.desired import Desired
+from modules.data.object_store.inside.iam_accounts import GivenAccounts, IamAccounts
 from modules.data.object_store.inside.minio_accounts import MinioAccounts
 from modules.kit.inside import retained
 
@@ -92,11 +96,10 @@ def main(
 ) -> None:
     """Run once."""
     wanted = Desired.of((mount / desired.FILE).read_text())
-    keys = [(admin / name).read_text().strip() for name in ("access_key", "secret_key")]
-    ca = admin / "ca.crt" if (admin / "ca.crt").exists() else None
     said = Said()
-    store = Buckets(buckets.client(wanted, admin), wanted.region, cloud=wanted.accounts == "iam", say=said)
-    kept = reconcile(wanted, store, _accounts(wanted, (keys[0], keys[1]), ca, said))
+    s3 = buckets.client(wanted, admin)
+    store = Buckets(s3, wanted.region, cloud=wanted.accounts == "iam", say=said)
+    kept = reconcile(wanted, store, _accounts(wanted, admin, s3, said))
     report(kept)
     for name, why in kept.items():
         print(f"retained: {name}: {why}")
@@ -104,8 +107,30 @@ def main(
         print("no change")
 
 
-def _accounts(wanted: Desired, admin: tuple[str, str], ca: Path | None, say: Callable[[str], None]) -> Any:
-    return MinioAccounts(wanted.endpoint, wanted.region, admin, ca, say)
+def _accounts(wanted: Desired, admin: Path, s3: Any, say: Callable[[str], None]) -> Accounts:
+    """Whoever makes users here."""
+    access_key, secret_key = ((admin / name).read_text().strip() for name in ("access_key", "secret_key"))
+    namespaces = {each.user: each.namespace for each in wanted.tenants}
+    if wanted.accounts == "iam":
+        iam = boto3.client(
+            "iam", region_name=wanted.region, aws_access_key_id=access_key, aws_secret_access_key=secret_key
+        )
+        return IamAccounts(iam, s3, wanted.prefix, namespaces, Bindings(), say)
+    if wanted.accounts == "given":
+        parts = {
+            each.user: [admin / f"{each.name}.{part}" for part in ("access_key", "secret_key")]
+            for each in wanted.tenants
+        }
+        given = {
+            user: (files[0].read_text().strip(), files[1].read_text().strip())
+            for user, files in parts.items()
+            if all(file.exists() for file in files)
+        }
+        return GivenAccounts(given, namespaces, Bindings(), say)
+    ca = admin / "ca.crt"
+    return MinioAccounts(
+        wanted.endpoint, wanted.region, (access_key, secret_key), ca if ca.exists() else None, say
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ is not named is granted."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 Policy = dict[str, Any]
@@ -63,6 +64,27 @@ def copier(prefix: str) -> Policy:
 def metrics() -> Policy:
     """Read MinIO's metrics and nothing else."""
     return {"Version": _VERSION, "Statement": [{"Effect": "Allow", "Action": ["admin:Prometheus"]}]}
+
+
+def without_put(policy: Policy) -> Policy:
+    """The policy of a tenant that is over its quota."""
+    return {
+        **policy,
+        "Statement": [
+            {**each, "Action": [action for action in each["Action"] if action != "s3:PutObject"]}
+            for each in policy["Statement"]
+        ],
+    }
+
+
+def names(policy: Policy, bucket: str) -> bool:
+    """Whether the policy is on the bucket."""
+    return any(_S3 + bucket in each.get("Resource", ()) for each in policy["Statement"])
+
+
+def text(policy: Policy) -> str:
+    """The policy as a server takes it."""
+    return json.dumps(policy)
 
 
 def same(one: Any, other: Any) -> bool:
