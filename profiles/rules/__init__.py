@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from profiles.rules import (
+    cassandra,
     cluster,
     departed,
     kafka,
@@ -32,6 +33,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *departed.RULES,
     *object_store.RULES,
     *mysql.RULES,
+    *cassandra.RULES,
     *kafka.RULES,
 )
 """Every rule, in the order in which a profile is read."""
