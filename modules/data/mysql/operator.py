@@ -123,7 +123,7 @@ def server() -> Server:
                 Container(
                     "operator",
                     operator_image(),
-                    ("percona-xtradb-cluster-operator",),
+                    ("/usr/local/bin/percona-xtradb-cluster-operator",),
                     cpu="100m",
                     memory="256Mi",
                     ports={METRICS: METRICS_PORT},
