@@ -13,7 +13,6 @@ from typing import IO, Any, Final, cast
 from urllib.parse import quote
 
 import requests
-from requests_gssapi import DISABLED, HTTPSPNEGOAuth
 
 PREFIX: Final = "/webhdfs/v1"
 PATIENCE_SECONDS: Final = 300.0
@@ -75,6 +74,9 @@ class WebHdfs:
     session: requests.Session = field(default_factory=requests.Session)
 
     def __post_init__(self) -> None:
+        # Imported where it is used: it needs Kerberos' own library, which is in the clients image and not everywhere.
+        from requests_gssapi import DISABLED, HTTPSPNEGOAuth
+
         # The server is known by its certificate; that it also proves itself by Kerberos adds nothing.
         self.session.auth = HTTPSPNEGOAuth(mutual_authentication=DISABLED)
         self.session.verify = self.ca
