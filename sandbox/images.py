@@ -197,6 +197,7 @@ MINIO = GoProgram(
     seconds=110,
 )  # fmt: skip
 MYSQLD_EXPORTER = operator(part("mysqld-exporter"), seconds=20)
+PXC_OPERATOR = operator(part("percona-xtradb-cluster-operator"), seconds=150)
 COREDNS = GoProgram(
     "coredns", tools.PINS / "coredns", "github.com/coredns/coredns", "github.com/coredns/coredns", seconds=80
 )
@@ -292,6 +293,13 @@ MYSQLD_EXPORTER_IMAGE = Image(
     ((MYSQLD_EXPORTER, "/bin/mysqld_exporter"),),
     entrypoint=("/bin/mysqld_exporter",),
 )
+PXC_OPERATOR_IMAGE = Image(
+    f"docker.io/percona/percona-xtradb-cluster-operator:{PXC_OPERATOR.version.removeprefix('v')}",
+    ((PXC_OPERATOR, "/usr/local/bin/percona-xtradb-cluster-operator"),),
+    entrypoint=("/usr/local/bin/percona-xtradb-cluster-operator",),
+    user="2:2",
+)
+"""No profile for this cluster runs it: a check does."""
 
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
 PLATFORM_IMAGES = (
