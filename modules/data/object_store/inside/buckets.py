@@ -70,7 +70,7 @@ class Buckets:
         if self._cloud:
             self._fence(bucket)
             rules = [*rules, _UNFINISHED]
-        if _by_id(self._rules(bucket)) != _by_id(rules):
+        if by_id(self._rules(bucket)) != by_id(rules):
             self._s3.put_bucket_lifecycle_configuration(
                 Bucket=bucket, LifecycleConfiguration={"Rules": rules}
             )
@@ -198,7 +198,7 @@ _NO_PUBLIC: Final = {
 _ENCRYPTED: Final = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 
 
-def _by_id(rules: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def by_id(rules: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Rules by their name, as every S3 gives them back: an empty filter has several spellings."""
     return {
         each["ID"]: {key: value for key, value in each.items() if key not in ("Filter", "Prefix")}
