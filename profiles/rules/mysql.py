@@ -106,11 +106,14 @@ def mysql_has_room_to_run(profile: Profile) -> Iterator[Finding]:
 def mysql_connections_fit(profile: Profile) -> Iterator[Finding]:
     """What is promised to tenants can be had by all of them at once, with room for the platform's own: else one tenant's crowd is
     another's error 1040, and the probe's too."""
-    if profile.mysql is None or profile.mysql.engine is MySqlEngine.EXTERNAL:
+    mysql = profile.mysql
+    if mysql is None or mysql.engine is MySqlEngine.EXTERNAL:
         return
+    if quantities.bytes_of(mysql.memory) < sizing.least_memory(sizing.flavour(mysql.engine)):
+        return  # said already
     shares = {name: tenant.data.mysql for name, tenant in profile.tenants.items() if tenant.data.mysql}
     promised = sum(share.connections for share in shares.values())
-    room = sizing.sizes(profile.mysql).connections - sizing.PLATFORM_CONNECTIONS
+    room = sizing.sizes(mysql).connections - sizing.PLATFORM_CONNECTIONS
     if promised > room:
         yield Finding(
             (MYSQL, "memory"),
