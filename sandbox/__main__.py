@@ -8,7 +8,6 @@ import sys
 
 from rich.console import Console
 
-from modules.kit import clients
 from profiles.load import load
 from profiles.problems import ProfileError
 from sandbox import cluster, images, machine, platform, status, tools
@@ -51,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="say what runs and where to look").set_defaults(run=_status)
     env = commands.add_parser("env", help='print settings for a shell: eval "$(python -m sandbox env)"')
     env.set_defaults(run=_env)
-    push = commands.add_parser("push", help="build the platform's own image and push it to a registry")
+    push = commands.add_parser("push", help="build the platform's own images and push them to a registry")
     push.add_argument(
         "registry",
         help="registry and path in it, as the profile's cluster.images has them: registry.example.com/longhouse",
@@ -107,15 +106,20 @@ def _env(_: argparse.Namespace, console: Console) -> None:
 
 
 def _push(arguments: argparse.Namespace, console: Console) -> None:
-    own = images.CLIENTS_IMAGE
-    reference = clients.image(arguments.registry)
+    own = [(image, image.reference_in(arguments.registry)) for image in images.OWN_IMAGES]
     if packages := machine.missing_packages():
         machine.install(packages)
-    progress = Progress({f"image {own.name}": own.seconds, f"push {reference}": 30.0}, 1, console)
-    with progress.task(f"image {own.name}"):
-        own.build()
-    with progress.task(f"push {reference}"):
-        images.push(own, reference)
+    programs = tuple(program for image, _ in own for program, _ in image.programs if not program.built)
+    steps = {f"build {each.name}": each.seconds for each in programs}
+    for image, reference in own:
+        steps |= {f"image {image.name}": image.seconds, f"push {reference}": 30.0}
+    progress = Progress(steps, 1, console)
+    tools.build(programs, progress)
+    for image, reference in own:
+        with progress.task(f"image {image.name}"):
+            image.build()
+        with progress.task(f"push {reference}"):
+            images.push(image, reference)
 
 
 def _pulumi(_: argparse.Namespace, console: Console) -> None:

@@ -97,6 +97,10 @@ class Image:
         """The last part of the reference, for people."""
         return self.reference.rpartition("/")[2].partition("@")[0]
 
+    def reference_in(self, registry: str) -> str:
+        """The reference of one of the platform's own images in the registry that its owner pushed it to, with the path."""
+        return f"{registry}/{self.name}"
+
     @property
     def archive(self) -> Path:
         """Where the cache holds the built image."""
@@ -300,6 +304,9 @@ PXC_OPERATOR_IMAGE = Image(
     user="2:2",
 )
 """No profile for this cluster runs it: a check does."""
+
+OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE)
+"""Those that nobody else publishes: a real cluster pulls them from where their owner pushed them."""
 
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
 PLATFORM_IMAGES = (
