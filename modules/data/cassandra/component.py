@@ -6,56 +6,44 @@ import configparser
 import io
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pulumi
+from pulumi_kubernetes.core.v1 import ConfigMap, Secret, ServiceAccount
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
+from pulumi_kubernetes.networking.v1 import NetworkPolicy
+from pulumi_kubernetes.rbac.v1 import (
+    ClusterRole,
+    ClusterRoleBinding,
+    PolicyRuleArgs,
+    Role,
+    RoleBinding,
+    RoleRefArgs,
+    SubjectArgs,
+)
 
 from modules.data import store
-from modules.data.cassandra import config, settings
-from modules.data.cassandra.config import CLIENT_PORTS, CQL_PORT, DATACENTER, NAMESPACE, CassandraShare
-from modules.data.cassandra.inside import __file__ as inside
+from modules.data.cassandra import config, operator, plain, settings
+from modules.data.cassandra.config import CLIENT_PORTS, CQL_PORT, DATACENTER, NAMESPACE, Engine
+from modules.data.cassandra.settings import ADMIN, ADMIN_PATH
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.certificates.authority import KeyPair
 from modules.foundation.tenants.config import Tenant
-from modules.kit import clients, server, task
-from modules.kit.component import Component
-from modules.kit.pods import Container, Pod, Probe, SecretFiles
-from modules.kit.server import Disk, Server
+from modules.kit import network_policies, server, task
+from modules.kit.component import Component, secret
+from modules.kit.crds import Crds
+from modules.kit.custom_object import CustomObject
+from modules.kit.pods import SecretFiles
 from modules.kit.task import Program, Run
-from upstream import maven
 
-IMAGE: Final = f"docker.io/library/cassandra:{maven.version('cassandra')}"
-"""Upstream's own image (https://hub.docker.com/_/cassandra): jars in /opt/cassandra/lib, Python for cqlsh, user 999."""
-LIBRARIES: Final = "/opt/cassandra/lib"
-USER: Final = 999
-DISK_PATH: Final = "/var/lib/cassandra"
-
-SERVER: Final = "cassandra"
-CQL: Final = "cql"
-HOST: Final = f"{CQL}.{NAMESPACE}.svc"
-"""Where clients find the node of the plain engine. It is what the node says its address is, too: drivers keep to the address that a
-node tells them, and that of a pod changes with each pod."""
-
-ADMIN: Final = "longhouse"
-"""The superuser's role. No tenant may have the name."""
-
-METRICS_PORT: Final = 9404
-INTERNODE_PORT: Final = 7000
-JMX_PORT: Final = 7199
-
-SETTINGS_PATH: Final = "/etc/longhouse-cassandra"
-PREPARED: Final = "/longhouse-prepared"
-"""Scratch folder for what the servers take from the platform's own image: the metrics agent, and the driver for the founding."""
-ADMIN_PATH: Final = "/etc/longhouse-admin"
-
-_GRACE_SECONDS: Final = 120
-"""Time to drain. The server does on SIGTERM all that `nodetool drain` does (StorageService.drain as a shutdown hook), so no second
-JVM is started for it."""
+_RBAC = "rbac.authorization.k8s.io"
 
 
 class Cassandra(Component):
-    """One ring of nodes for all tenants, a keyspace and a role for each of them."""
+    """One ring of nodes for all tenants, a keyspace and a role for each of them.
+
+    Offers ``ready``, which stands for servers and access.
+    """
 
     AREA = "data"
     COMPONENT = "cassandra"
@@ -73,10 +61,11 @@ class Cassandra(Component):
         super().__init__(name, owner=context.owner, opts=opts)
         self._config, self._context = config, context
         self._shares = {each.name: each.data.cassandra for each in tenants if each.data.cassandra is not None}
+        self._host = operator.HOST if config.engine is Engine.OPERATOR else plain.HOST
         self._place: dict[str, Any] = {
-            "host": HOST,
+            "host": self._host,
             "port": CQL_PORT,
-            "server_name": HOST,
+            "server_name": self._host,
             "datacenter": DATACENTER,
             "username": ADMIN,
             "passwords": _passwords(context),
@@ -85,40 +74,171 @@ class Cassandra(Component):
             NAMESPACE,
             context=context,
             client_ports=CLIENT_PORTS,
-            metrics_ports=(METRICS_PORT,),
+            metrics_ports=(plain.METRICS_PORT,)
+            if config.engine is Engine.PLAIN
+            else (operator.METRICS_PORT, operator.NODE_METRICS_PORT),
             tenants=sorted(self._shares),
             backups=context.backups(NAMESPACE),
             opts=self.child(),
         )
-        node = server.declare(
-            self, node_server(config, tuple(self._shares.values()), context), [home, context.monitors]
-        )
-        access = task.task(self, self._access(), [home, node])
-        self._backup([home, access])
+        runs = self._plain(home) if config.engine is Engine.PLAIN else self._operator(home)
+        self.ready = task.task(self, self._access(), [home, runs])
+        self._backup([home, self.ready])
         for tenant in self._shares:
             store.binding(self, tenant, NAMESPACE, self._binding(tenant), context)
-        self.ready = access
         self.register_outputs({})
+
+    def _plain(self, home: StoreNamespace) -> pulumi.Resource:
+        pair = self._context.authority.server("cassandra/server", plain.names(), calls=True)
+        node = plain.node(
+            self._config,
+            tuple(self._shares.values()),
+            self._context,
+            tls=SecretFiles("tls", settings.TLS_PATH, self._tls(pair)),
+            admin=SecretFiles("admin", ADMIN_PATH, self._admin),
+        )
+        return server.declare(self, node, [home, self._context.monitors])
+
+    def _operator(self, home: StoreNamespace) -> pulumi.Resource:
+        """The operator, what its resource names, and the resource, which is ready when the whole ring is."""
+        crds = sorted((operator.pin().directory / operator.CRDS).glob("*.yaml"))
+        kinds = Crds("cassandra-kinds", crds, owner=self.owner, opts=self.child())
+        grants = self._operator_grants(home)
+        images = ConfigMap(
+            f"{NAMESPACE}-images",
+            metadata=self.meta("images", namespace=NAMESPACE, extra_labels={"k8ssandra.io/config": "image"}),
+            data={"image_config.yaml": operator.image_config()},
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+        )
+        runs = server.declare(self, operator.server(), [home, kinds, images, self._context.monitors, *grants])
+        pair = self._context.authority.server("cassandra/server", operator.names(), calls=True)
+        management = self._context.authority.server(
+            "cassandra/management", (f"management.{NAMESPACE}.svc",), calls=True
+        )
+        named = [
+            self._secret(operator.TLS, self._tls(pair), home),
+            self._secret(operator.ADMIN, self._admin, home),
+            self._secret(
+                operator.MANAGEMENT,
+                {
+                    "tls.crt": management.certificate,
+                    "tls.key": management.private_key,
+                    "ca.crt": self._context.authority.bundle,
+                },
+                home,
+            ),
+        ]
+        self._node_metrics(home)
+        return CustomObject(
+            f"{NAMESPACE}-{DATACENTER}",
+            operator.API_VERSION,
+            operator.KIND,
+            self.meta(DATACENTER, namespace=NAMESPACE, annotations=operator.KEEP_VOLUMES),
+            {
+                "spec": operator.datacenter(
+                    self._config,
+                    tuple(self._shares.values()),
+                    storage_class=self._context.cluster.storage_class,
+                )
+            },
+            opts=self.child(pulumi.ResourceOptions(depends_on=[kinds, runs, *named])),
+        )
+
+    def _operator_grants(self, home: StoreNamespace) -> list[pulumi.Resource]:
+        """What the operator may do and whom it may call: its roles are upstream's own, in this namespace but for storage classes."""
+        inside = self.child(pulumi.ResourceOptions(depends_on=[home]))
+        account = ServiceAccount(
+            f"{NAMESPACE}-{operator.ACCOUNT}",
+            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
+            automount_service_account_token=True,
+            opts=inside,
+        )
+        role = Role(
+            f"{NAMESPACE}-{operator.ACCOUNT}",
+            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
+            rules=_rules("Role"),
+            opts=inside,
+        )
+        everywhere = ClusterRole(
+            operator.STORAGE_CLASSES,
+            metadata=self.meta(operator.STORAGE_CLASSES),
+            rules=_rules("ClusterRole"),
+            opts=self.child(),
+        )
+        subjects = [SubjectArgs(kind="ServiceAccount", name=operator.ACCOUNT, namespace=NAMESPACE)]
+        bound = RoleBinding(
+            f"{NAMESPACE}-{operator.ACCOUNT}",
+            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
+            role_ref=RoleRefArgs(api_group=_RBAC, kind="Role", name=operator.ACCOUNT),
+            subjects=subjects,
+            opts=self.child(pulumi.ResourceOptions(depends_on=[account, role])),
+        )
+        looks = ClusterRoleBinding(
+            operator.STORAGE_CLASSES,
+            metadata=self.meta(operator.STORAGE_CLASSES),
+            role_ref=RoleRefArgs(api_group=_RBAC, kind="ClusterRole", name=operator.STORAGE_CLASSES),
+            subjects=subjects,
+            opts=self.child(pulumi.ResourceOptions(depends_on=[account, everywhere])),
+        )
+        calls = network_policies.allow_api_server(self._context.cluster.api_server)
+        calls.pod_selector = LabelSelectorArgs(match_labels={server.NAME: operator.SERVER})
+        policy = NetworkPolicy(
+            f"{NAMESPACE}-operator-to-api-server",
+            metadata=self.meta("operator-to-api-server", namespace=NAMESPACE),
+            spec=calls,
+            opts=inside,
+        )
+        return [bound, looks, policy]
+
+    def _node_metrics(self, home: StoreNamespace) -> None:
+        """Where the nodes' metrics are: the Management API's agent serves them."""
+        CustomObject(
+            f"{NAMESPACE}-nodes",
+            "monitoring.coreos.com/v1",
+            "PodMonitor",
+            self.meta("nodes", namespace=NAMESPACE),
+            {
+                "spec": {
+                    "selector": {"matchLabels": {"cassandra.datastax.com/datacenter": DATACENTER}},
+                    "podMetricsEndpoints": [{"port": operator.NODE_METRICS, "path": "/metrics"}],
+                }
+            },
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home, self._context.monitors])),
+        )
+
+    def _secret(self, name: str, files: Mapping[str, str], home: StoreNamespace) -> Secret:
+        return Secret(
+            f"{NAMESPACE}-{name}",
+            metadata=self.meta(name, namespace=NAMESPACE),
+            string_data={key: secret(value) for key, value in files.items()},
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+        )
+
+    def _tls(self, pair: KeyPair) -> dict[str, str]:
+        """A node's certificate as Cassandra's PEM factory reads it: the key first, in the same file."""
+        return {
+            settings.PEM: pair.private_key + pair.certificate,
+            settings.AUTHORITY: self._context.authority.bundle,
+        }
+
+    @property
+    def _admin(self) -> dict[str, str]:
+        return {"username": ADMIN, "password": _passwords(self._context)[0]}
 
     def _access(self) -> Run:
         passwords = {tenant: tenant_password(self._context, tenant) for tenant in self._shares}
+        desired = {
+            "datacenter": DATACENTER,
+            "replication": self._config.replication,
+            "tenants": passwords,
+            "delete_data": sorted(self._context.delete_data),
+        }
         return Run(
             "access",
             NAMESPACE,
             Program("modules.data.cassandra.inside.access"),
             self._context.image,
-            secrets=(
-                self._wanted(
-                    {
-                        "access": {
-                            "datacenter": DATACENTER,
-                            "replication": self._config.replication,
-                            "tenants": passwords,
-                            "delete_data": sorted(self._context.delete_data),
-                        }
-                    }
-                ),
-            ),
+            secrets=(self._wanted({"access": desired}),),
             service_account=store.ACCESS_ACCOUNT,
         )
 
@@ -148,103 +268,17 @@ class Cassandra(Component):
         keyspace = keyspace_of(tenant)
         return {
             "provider": "apache",
-            "host": HOST,
+            "host": self._host,
             "port": str(CQL_PORT),
-            "server_name": HOST,
+            "server_name": self._host,
             "datacenter": DATACENTER,
             "username": keyspace,
             "password": tenant_password(self._context, tenant),
             "keyspace": keyspace,
             "consistency": "LOCAL_QUORUM",
             "ca.crt": self._context.authority.bundle,
-            "cqlshrc": _cqlshrc(keyspace),
+            "cqlshrc": _cqlshrc(keyspace, self._host),
         }
-
-
-def node_server(config: config.Cassandra, shares: Sequence[CassandraShare], context: StoreContext) -> Server:
-    """The node as a server of our own."""
-    certificate = context.authority.server("cassandra/server", names())
-    java = ("java", f"@{SETTINGS_PATH}/jvm.options")
-    daemon = "org.apache.cassandra.service.CassandraDaemon"
-    pod = Pod(
-        prepare=(
-            Container("prepare", context.image, ("sh", "-c", _PREPARE), cpu="10m", memory="64Mi"),
-            Container(
-                "found",
-                IMAGE,
-                (
-                    *("python3", f"{SETTINGS_PATH}/found.py"),
-                    *(DISK_PATH, f"{settings.TLS_PATH}/{settings.AUTHORITY}", HOST, ADMIN_PATH),
-                    *(*java, *_start("founding.yaml", superuser_after="0"), daemon),
-                ),
-                environment={"PYTHONPATH": f"{PREPARED}/python", "PYTHONUNBUFFERED": "1", **_ENVIRONMENT},
-                cpu=config.cpu,
-                memory=config.memory,
-            ),
-        ),
-        containers=(
-            Container(
-                SERVER,
-                IMAGE,
-                (*java, *_start("cassandra.yaml", superuser_after=_NEVER), daemon),
-                ports={"cql": CQL_PORT, "internode": INTERNODE_PORT, server.METRICS: METRICS_PORT},
-                environment=_ENVIRONMENT,
-                startup=_probe(failures=180, period_seconds=2),
-                readiness=_probe(failures=2, period_seconds=10),
-                cpu=config.cpu,
-                memory=config.memory,
-            ),
-        ),
-        files=node_files(config, shares),
-        files_path=SETTINGS_PATH,
-        secrets=(
-            SecretFiles("tls", settings.TLS_PATH, tls_files(certificate, context.authority.bundle)),
-            SecretFiles("admin", ADMIN_PATH, {"username": ADMIN, "password": _passwords(context)[0]}),
-        ),
-        scratch={PREPARED: "64Mi"},
-        user=USER,
-        grace_seconds=_GRACE_SECONDS,
-    )
-    return Server(
-        SERVER,
-        NAMESPACE,
-        pod,
-        replicas=config.nodes,
-        disk=Disk(config.disk, DISK_PATH, context.cluster.storage_class),
-        service=CQL,
-        service_ports={"cql": CQL_PORT},
-    )
-
-
-def node_files(config: config.Cassandra, shares: Sequence[CassandraShare]) -> dict[str, str]:
-    """Every settings file of a node of our own. It is its own seed, by the name that /etc/hosts knows: there is one node."""
-
-    def node(cql_address: str | None) -> str:
-        found = settings.node_yaml(
-            config, shares, seed=f"{SERVER}-0", cql_address=cql_address, cql_public=HOST
-        )
-        return json.dumps(found, indent=1)
-
-    programs = {each: (Path(inside).parent / each).read_text() for each in ("found.py", "ready.py")}
-    return {
-        "cassandra.yaml": node(None),
-        "founding.yaml": node("127.0.0.1"),
-        "cassandra-rackdc.properties": settings.rack_properties(DATACENTER, "default"),
-        "jvm.options": "\n".join([*_jvm(), *settings.jvm_options(config.memory)]) + "\n",
-        "logback.xml": settings.logback(),
-        "metrics.json": settings.METRICS,
-        **programs,
-    }
-
-
-def tls_files(certificate: KeyPair, bundle: str) -> dict[str, str]:
-    """A node's certificate as Cassandra's PEM factory reads it: the key first, in the same file."""
-    return {settings.PEM: certificate.private_key + certificate.certificate, settings.AUTHORITY: bundle}
-
-
-def names() -> tuple[str, ...]:
-    """Names that the nodes' one certificate has."""
-    return (HOST, f"*.{SERVER}.{NAMESPACE}.svc")
 
 
 def keyspace_of(tenant: str) -> str:
@@ -263,63 +297,18 @@ def _passwords(context: StoreContext) -> list[str]:
     return [each.password("cassandra/admin") for each in epochs if each is not None]
 
 
-_NEVER: Final = str(2**53)
-"""Milliseconds, some 285,000 years."""
-
-_ENVIRONMENT: Final = {"MALLOC_ARENA_MAX": "4"}
-"""As upstream's cassandra-env.sh: each further arena of glibc holds memory that the JVM does not know of."""
-
-_PREPARE: Final = (
-    f"set -e; mkdir {PREPARED}/python; cp {clients.JMX_AGENT}/jmx_prometheus_javaagent-*.jar {PREPARED}/metrics-agent.jar; "
-    f"cp -r {clients.PYTHON_PATH}/cassandra {clients.PYTHON_PATH}/cassandra_driver-*.dist-info {PREPARED}/python/"
-)
-
-
-def _start(file: str, *, superuser_after: str) -> tuple[str, ...]:
-    return (
-        f"-Dcassandra.config=file://{SETTINGS_PATH}/{file}",
-        f"-Dcassandra.superuser_setup_delay_ms={superuser_after}",
-    )
-
-
-def _jvm() -> list[str]:
-    """Java's options that follow from where things are in the image and the pod."""
+def _rules(kind: str) -> list[PolicyRuleArgs]:
     return [
-        *settings.modules(),
-        f"-javaagent:{LIBRARIES}/{_jar('jamm')}",
-        f"-javaagent:{PREPARED}/metrics-agent.jar={METRICS_PORT}:{SETTINGS_PATH}/metrics.json",
-        "-Dcassandra-foreground=yes",
-        f"-Dcassandra.jmx.local.port={JMX_PORT}",
-        f"-Dcassandra.storagedir={DISK_PATH}",
-        "-Dcassandra.logdir=/tmp",
-        f"-Dcassandra-rackdc.properties=file://{SETTINGS_PATH}/cassandra-rackdc.properties",
-        f"-Dlogback.configurationFile={SETTINGS_PATH}/logback.xml",
-        "-cp",
-        f"{LIBRARIES}/*",
+        PolicyRuleArgs(api_groups=each["apiGroups"], resources=each["resources"], verbs=each["verbs"])
+        for each in operator.rules(kind)
     ]
 
 
-def _jar(name: str) -> str:
-    lock = maven.lock_text("cassandra")
-    (found,) = [jar for line in lock.splitlines() if (jar := line.split()[1]).startswith(f"{name}-")]
-    return found
-
-
-def _probe(*, failures: int, period_seconds: int) -> Probe:
-    command = ("python3", f"{SETTINGS_PATH}/ready.py", str(METRICS_PORT), str(CQL_PORT))
-    return Probe(
-        command=(*command, f"{settings.TLS_PATH}/{settings.AUTHORITY}", HOST),
-        period_seconds=period_seconds,
-        failures=failures,
-        timeout_seconds=8,
-    )
-
-
-def _cqlshrc(keyspace: str) -> str:
+def _cqlshrc(keyspace: str, host: str) -> str:
     """For cqlsh, where the binding is mounted at its place; it asks for the password."""
     found = configparser.ConfigParser()
     found["authentication"] = {"username": keyspace, "keyspace": keyspace}
-    found["connection"] = {"hostname": HOST, "port": str(CQL_PORT), "ssl": "true"}
+    found["connection"] = {"hostname": host, "port": str(CQL_PORT), "ssl": "true"}
     found["ssl"] = {"certfile": f"{store.BINDING_PATH}/{NAMESPACE}/ca.crt", "validate": "true"}
     text = io.StringIO()
     found.write(text)

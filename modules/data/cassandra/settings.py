@@ -19,6 +19,10 @@ TLS_PATH: Final = "/etc/cassandra-tls"
 PEM: Final = "server.pem"
 AUTHORITY: Final = "ca.crt"
 
+ADMIN: Final = "longhouse"
+"""The superuser's role. No tenant may have the name."""
+ADMIN_PATH: Final = "/etc/longhouse-admin"
+
 REACTION_SECONDS: Final = 2
 """How long a node may rely on what it knew of roles, permissions and passwords: so soon does a removed tenant's open session fail.
 It is Cassandra's default; below it each node would ask for roles at nearly every request."""

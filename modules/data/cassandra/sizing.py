@@ -27,7 +27,7 @@ WARN_PERCENT: Final = 50
 """Use of the disk at which writes are refused, and at which clients are warned (guardrail `data_disk_usage_percentage`). Between
 them, not all tables are compacted at the same time."""
 
-TABLES_SPARE: Final = 10
+TABLES_SPARE: Final = 5
 """Tables beyond all plans, for restores."""
 
 TABLES_MOST: Final = 150
