@@ -258,6 +258,14 @@ CASSANDRA_IMAGE = Image(
 )
 """Cassandra's jars and a Python, as upstream's image has one for cqlsh."""
 
+CASS_OPERATOR = operator(part("cass-operator"), seconds=100)
+CASS_OPERATOR_IMAGE = Image(
+    f"docker.io/k8ssandra/cass-operator:{CASS_OPERATOR.version}",
+    ((CASS_OPERATOR, "/manager"),),
+    entrypoint=("/manager",),
+)
+"""No profile for this cluster runs it: a check does."""
+
 HADOOP_IMAGE = Image(
     f"docker.io/apache/hadoop:{maven.version('hadoop')}",
     packages=JAVA,

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.data
 
 KINDS = {
     "kueue": "config/components/crd/bases/*.yaml",
+    "cass-operator": "config/crd/bases/*.yaml",
     "cert-manager": "deploy/crds/*.yaml",
     "percona-xtradb-cluster-operator": "config/crd/bases/*.yaml",
     "prometheus-operator": "example/prometheus-operator-crd/*.yaml",
