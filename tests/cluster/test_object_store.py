@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.live import Live, Object, Pod, Tenant
 
@@ -128,6 +131,14 @@ def test_what_a_tenant_stores_it_reads_back_and_so_it_does_an_older_version(us: 
     assert {first["VersionId"], second["VersionId"]} <= {each["VersionId"] for each in versions["Versions"]}
     (older,) = call(us, ("get_object", {"Key": "note", "VersionId": first["VersionId"]}))
     assert older["Body"] == "first"
+
+
+def test_the_example_of_the_page_runs_as_it_stands(us: Pod) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "stores" / "object-store.md").read_text()
+    (settings,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    environment = {each["name"]: each["value"] for each in yaml.safe_load(settings)["env"]}
+    assert us.python(f"import os\nos.environ |= {environment}\n{program}") == "hello"
 
 
 def test_what_was_deleted_can_be_brought_back_for_the_days_of_the_record(us: Pod) -> None:

@@ -247,10 +247,10 @@ def test_the_copy_of_all_buckets_comes_back_on_another_server(
         wanted = desired(server, CALDERA)
         assert wanted.copier
         run = _Copy(tmp_path, second, wanted)
-        run(server, wanted.copier.user, wanted.copier.secret_key, "backup")
+        run(server, wanted.copier.user, wanted.copier.secret_key)
         for each in caldera.list_object_versions(Bucket="longhouse-caldera")["Versions"]:
             caldera.delete_object(Bucket="longhouse-caldera", Key=each["Key"], VersionId=each["VersionId"])
-        run(server, wanted.copier.user, wanted.copier.secret_key, "backup")
+        run(server, wanted.copier.user, wanted.copier.secret_key)
         first, emptied = backup.moments(second.bucket("the-copy"))["caldera"]
 
         fresh.client().create_bucket(Bucket="restored")

@@ -237,7 +237,6 @@ class ObjectStore(Component):
             namespace=NAMESPACE,
             program=Program("modules.data.object_store.inside.backup"),
             image=self._context.image,
-            arguments=("backup",),
             secrets=(
                 SecretFiles("desired", str(desired.MOUNT), {desired.FILE: own.as_json()}),
                 SecretFiles("place", str(desired.COPY_PLACE), {desired.PLACE_FILE: json.dumps(place)}),

@@ -8,7 +8,7 @@ a bucket that keeps versions, and the index, below ``<tenant>/<time>/``, says wh
 that any run that is still kept can be brought back. Both lists are in the order of their keys and are read side by side, so a
 bucket of any size takes the same memory. Content, content type and own metadata are kept; tags and older versions are not.
 
-    backup.py backup                            bring the copy up to date
+    backup.py                                   bring the copy up to date
     backup.py list                              moments that can be brought back, by tenant
     backup.py restore TENANT BUCKET [MOMENT]    put every object of that moment (the newest, unasked) into a bucket
 """
@@ -246,7 +246,7 @@ def main(
     wanted = Desired.of((mount / desired.FILE).read_text())
     source = buckets.client(wanted, source_key)
     match arguments:
-        case ["backup"]:
+        case []:
             owned = Buckets(source, wanted.region, cloud=False, say=print).own(wanted.prefix)
             back_up(source, owned, copy, datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
         case ["list"]:
