@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +43,7 @@ def error(call, *args, **options):
 """What a tenant writes to use it: the driver, and the facts of the binding."""
 
 SYSTEM = Tenant("mysql", "mysql")
+PAGE = Path(__file__).parents[2] / "docs" / "stores" / "mysql.md"
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +53,37 @@ def pods(live: Live, tenants: tuple[Tenant, Tenant]) -> Iterator[tuple[Pod, Pod]
         yield ours, theirs
 
 
+def example(kind: str) -> str:
+    """The page's block of a kind."""
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
 def told(where: Pod, program: str, *arguments: str) -> Any:
     """What a program that begins with CLIENT printed last, as JSON."""
     return json.loads(where.python(CLIENT + program, *arguments).splitlines()[-1])
+
+
+def as_documented(live: Live, instead: dict[str, str]) -> None:
+    """Restore by the page's own commands, with these names instead of the page's."""
+    commands = example("restore").replace("create job restore", "create job check-restore")
+    for name, other in instead.items():
+        commands = commands.replace(name, other)
+    try:
+        environment = {**os.environ, "KUBECONFIG": str(live.kubeconfig)}
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", commands],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr
+        live.kubectl(
+            "--namespace=mysql", "wait", "--for=condition=Complete", "job/check-restore", "--timeout=60s"
+        )
+    finally:
+        live.try_kubectl("--namespace=mysql", "delete", "job", "check-restore", "--wait=false")
 
 
 @contextmanager
@@ -173,6 +206,9 @@ print(json.dumps([len(held), codes])); sys.stdout.flush(); time.sleep(float(sys.
     def test_tables_that_lose_data_in_a_crash_are_refused(self, pods: tuple[Pod, Pod]) -> None:
         program = "db = connect(); print(json.dumps([error(run, db, f'CREATE TABLE weak (id INT PRIMARY KEY) ENGINE={each}') for each in ('MyISAM', 'Aria', 'MEMORY')]))"
         assert told(pods[0], program) == [OTHER_ENGINE] * 3
+
+    def test_the_example_of_the_page_runs(self, pods: tuple[Pod, Pod]) -> None:
+        assert pods[0].python(example("python")) == "hello"
 
 
 class TestServer:
@@ -333,8 +369,7 @@ print(json.dumps([fact('username'), run(db, f'CHECKSUM TABLE {table}')[0][1]]))"
                 assert "nothing may overwrite" in over.stderr
                 foreign = inside.host.run(f"{module} restore latest {owner} somebody_else")
                 assert foreign.rc == 1
-                done = inside.host.run(f"{module} restore latest {owner} {restored}")
-                assert done.rc == 0, done.stderr
+            as_documented(live, {"atlas_restored": restored, '"atlas"': json.dumps(owner)})
             after = told(
                 pods[0],
                 """db = connect(); into, table = sys.argv[1:]
