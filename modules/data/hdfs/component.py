@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 import pulumi
 
@@ -25,6 +27,13 @@ from modules.kit import server, task
 from modules.kit.component import Component
 from modules.kit.pods import SecretFiles
 from modules.kit.task import Program, Run
+
+_ENVIRONMENT: Final = {
+    "KRB5_CONFIG": str(desired.MOUNT / "krb5.conf"),
+    "KRB5_CLIENT_KTNAME": settings.KEYTAB,
+    "KRB5CCNAME": "FILE:/tmp/tickets",
+}
+"""What makes GSSAPI get tickets by itself."""
 
 
 class Hdfs(Component):
@@ -58,7 +67,7 @@ class Hdfs(Component):
             NAMESPACE,
             context=context,
             client_ports=CLIENT_PORTS,
-            metrics_ports=(places.METRICS_PORT, places.FAILOVER_METRICS_PORT),
+            metrics_ports=(places.METRICS_PORT,),
             tenants=sorted(self._shares),
             backups=context.backups(NAMESPACE),
             opts=self.child(),
@@ -70,11 +79,15 @@ class Hdfs(Component):
         for tenant in self._shares:
             store.binding(self, tenant, NAMESPACE, self._facts(tenant), context, self._keytab(tenant))
         self.ready = task.task(self, self._access(), [*first, *running])
+        self._declare_backup(home)
         self.register_outputs({"uri": places.uri()})
 
     def _access(self) -> Run:
+        return self._run("access", "access", self._desired(), account=store.ACCESS_ACCOUNT)
+
+    def _desired(self) -> Desired:
         config = self._config
-        wanted = Desired(
+        return Desired(
             addresses=places.web_addresses(config),
             superuser=SUPERUSER,
             retained_group=RETAINED_GROUP,
@@ -84,9 +97,27 @@ class Hdfs(Component):
             },
             delete_data=tuple(sorted(self._context.delete_data)),
         )
-        return self._run("access", "access", wanted, account=store.ACCESS_ACCOUNT)
 
-    def _run(self, name: str, module: str, wanted: Desired, account: str | None = None) -> Run:
+    def _declare_backup(self, home: StoreNamespace) -> None:
+        """By the clock all homes; a Job made from it with other arguments restores one."""
+        bucket = self._context.backups(NAMESPACE)
+        if bucket is not None:
+            run = replace(
+                self._run("backup", "backup", self._desired(), (bucket.files(),)),
+                memory="256Mi",
+                scratch={"/var/tmp": "16Gi"},
+                environment={**_ENVIRONMENT, "TMPDIR": "/var/tmp"},
+            )
+            task.schedule(self, run, self._config.backup, [home, self.ready])
+
+    def _run(
+        self,
+        name: str,
+        module: str,
+        wanted: Desired,
+        more: tuple[SecretFiles, ...] = (),
+        account: str | None = None,
+    ) -> Run:
         """A program that works as the superuser."""
         told = {
             desired.FILE: wanted.text,
@@ -98,12 +129,8 @@ class Hdfs(Component):
             NAMESPACE,
             Program(f"modules.data.hdfs.inside.{module}"),
             self._context.image,
-            secrets=(SecretFiles("desired", str(desired.MOUNT), told), self._cast.superuser_keytab()),
-            environment={
-                "KRB5_CONFIG": str(desired.MOUNT / "krb5.conf"),
-                "KRB5_CLIENT_KTNAME": settings.KEYTAB,
-                "KRB5CCNAME": "FILE:/tmp/tickets",
-            },
+            secrets=(SecretFiles("desired", str(desired.MOUNT), told), self._cast.superuser_keytab(), *more),
+            environment=_ENVIRONMENT,
             service_account=account,
         )
 

@@ -103,14 +103,18 @@ class Kerberos(Model):
     """Who runs the realm's KDC."""
 
 
-class Size(Model):
-    """One pod of a kind of server."""
+class Footprint(Model):
+    """One process."""
 
     cpu: Cpu
     """Cores that it is promised."""
 
     memory: Memory
     """Memory; its heap is cut from it."""
+
+
+class Size(Footprint):
+    """One pod of a kind of server."""
 
     disk: Memory
     """Disk."""
@@ -146,6 +150,9 @@ class Hdfs(Model):
 
     zookeeper: Size = Size(cpu="250m", memory="1Gi", disk="10Gi")
     """The servers that decide which NameNode is active, where there are two."""
+
+    failover: Footprint = Footprint(cpu="100m", memory="512Mi")
+    """The controller beside each NameNode, where there are two."""
 
     replication: Annotated[int, Field(ge=1, le=10)] = 3
     """Copies of each block, on as many DataNodes. With three, two may fail at once and nothing is lost."""

@@ -16,6 +16,13 @@ STANDBY_IN_SYNC: Final = "^hdfs_namenode_millissincelastloadededits [0-9]{1,4}(\
 DATANODE_READY: Final = ("^hdfs_datanode_registered 1",)
 """A NameNode knows it and hears from it."""
 
+JOURNALNODE_READY: Final = ("^hdfs_journalnode_currentlagtxns.* 0(\\.0)?$",)
+"""It has what NameNodes have agreed on. One that was away lags until the next segment begins: were it counted as ready before, the
+next would be restarted, and with two of three behind the NameNode in office could not write and would end itself."""
+
+ZOOKEEPER_READY: Final = ("^zookeeper_serving.* 1",)
+"""It leads or follows."""
+
 
 def _exporter(beans: tuple[str, ...], rules: list[dict[str, Any]]) -> str:
     """Settings of the JMX exporter: only the beans that are named, so that a scrape costs little. JSON is YAML."""
@@ -131,8 +138,3 @@ def zookeeper() -> str:
             _HEAP,
         ],
     )
-
-
-def failover() -> str:
-    """Of a failover controller: its memory, and that it is there."""
-    return _exporter((_JVM,), [_HEAP])

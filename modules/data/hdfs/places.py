@@ -37,7 +37,6 @@ ZOOKEEPER_PORT: Final = 2281
 ZOOKEEPER_QUORUM_PORT: Final = 2888
 ZOOKEEPER_ELECTION_PORT: Final = 3888
 METRICS_PORT: Final = 9404
-FAILOVER_METRICS_PORT: Final = 9405
 
 QUORUM: Final = 3
 """JournalNodes, and ZooKeeper servers: the fewest of which one may fail. One alone is a single point of failure, and two need both

@@ -50,7 +50,9 @@ _USER: Final = 1000
 
 _FILES: Final = Path(__file__).parent / "files"
 _KRB5: Final = f"{SETTINGS_PATH}/krb5.conf"
-_KDC_PATH: Final = "/run/kdc"
+_KDC_PATH: Final = "/dev/shm"
+"""In memory: the database is written once a start, with a sync for each principal that a disk would have to wait for."""
+
 _PREPARE_HEAP: Final = 128 * sizing.MIB
 _ZONE: Final = "topology.kubernetes.io/zone"
 _HOST: Final = "kubernetes.io/hostname"
@@ -63,28 +65,29 @@ def _script(name: str) -> str:
     return (_FILES / name).read_text()
 
 
-def java(heap: int, rules: str | None = None, port: int = METRICS_PORT) -> tuple[str, ...]:
+def java(heap: int, rules: str | None = None, more: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Java for a server of Hadoop. A small heap is swept by one thread: others would cost memory and gain nothing.
 
     An OutOfMemoryError ends it: Kubernetes starts another, and half a server helps nobody.
     """
-    agent = f"-javaagent:{STORES_PATH}/metrics-agent.jar={port}:{SETTINGS_PATH}/{rules}"
+    agent = f"-javaagent:{STORES_PATH}/metrics-agent.jar={METRICS_PORT}:{SETTINGS_PATH}/{rules}"
     return (
         "java",
         f"-Xmx{heap // sizing.MIB}m",
         *(("-XX:+UseSerialGC",) if heap < 2 * sizing.GIB else ("-XX:+UseG1GC",)),
         "-XX:+ExitOnOutOfMemoryError",
         f"-Djava.security.krb5.conf={_KRB5}",
+        *more,
         *((agent,) if rules else ()),
         "-cp",
         _CLASSPATH,
     )
 
 
-def ready(*patterns: str, port: int = METRICS_PORT) -> Probe:
+def ready(*patterns: str) -> Probe:
     """Ready when the server's own metrics say so."""
     return Probe(
-        command=("bash", f"{SETTINGS_PATH}/ready.sh", str(port), *patterns),
+        command=("bash", f"{SETTINGS_PATH}/ready.sh", str(METRICS_PORT), *patterns),
         period_seconds=5,
         timeout_seconds=4,
     )
@@ -154,7 +157,6 @@ class Cast:
                         "principals", SECRETS_PATH, {"principals": self.realm.commands(self.tenants)}
                     ),
                 ),
-                scratch={_KDC_PATH: "64Mi"},
                 user=_USER,
                 grace_seconds=5,
             ),
@@ -192,14 +194,19 @@ class Cast:
         }
         if self.config.datanodes.racks:
             files["rack.sh"] = _script("rack.sh")
+        if pair:
+            files["failover.sh"] = _script("failover.sh")
         shape = '$([ "${HOSTNAME##*-}" = 0 ] && echo first || echo second)' if pair else "single"
         make = f'exec bash {SETTINGS_PATH}/format.sh {shape} "$@"'
         return self._server(
             places.NAMENODE,
             size,
-            (container,),
+            (container, self._failover()) if pair else (container,),
             files,
             places.namenodes(self.config),
+            secrets=settings.zookeeper_account(self.credentials.password("hdfs/zookeeper/failover"))
+            if pair
+            else {},
             last=("bash", "-c", make, "format", *java(_PREPARE_HEAP)),
         )
 
@@ -236,11 +243,99 @@ class Cast:
 
     def journalnode(self) -> Server:
         """The JournalNodes."""
-        raise NotImplementedError
+        size = self.config.journalnode
+        container = Container(
+            name=places.JOURNALNODE,
+            image=IMAGE,
+            command=(
+                *java(sizing.heap(size.memory), "metrics.yaml"),
+                "org.apache.hadoop.hdfs.qjournal.server.JournalNode",
+            ),
+            cpu=size.cpu,
+            memory=size.memory,
+            ports={"rpc": places.JOURNAL_PORT, "https": places.JOURNAL_WEB_PORT, METRICS: METRICS_PORT},
+            readiness=ready(*metrics.JOURNALNODE_READY),
+        )
+        files = {
+            "hdfs-site.xml": settings.xml(settings.journalnode(self.config)),
+            "metrics.yaml": metrics.journalnode(),
+        }
+        hosts = places.journalnodes(self.config)
+        return self._server(places.JOURNALNODE, size, (container,), files, hosts, together=True)
 
     def zookeeper(self) -> Server:
-        """The ZooKeeper servers."""
-        raise NotImplementedError
+        """The ZooKeeper servers: those of Hadoop's own release, out of its own jars."""
+        size = self.config.zookeeper
+        container = Container(
+            name=places.ZOOKEEPER,
+            image=IMAGE,
+            command=(
+                *("bash", f"{SETTINGS_PATH}/zookeeper.sh", settings.ZOOKEEPER_FOLDER),
+                *java(
+                    sizing.heap(size.memory),
+                    "metrics.yaml",
+                    more=(f"-Djava.security.auth.login.config={SECRETS_PATH}/jaas.conf",),
+                ),
+                "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+                f"{SETTINGS_PATH}/zoo.cfg",
+            ),
+            cpu=size.cpu,
+            memory=size.memory,
+            ports={
+                "client": places.ZOOKEEPER_PORT,
+                "quorum": places.ZOOKEEPER_QUORUM_PORT,
+                "election": places.ZOOKEEPER_ELECTION_PORT,
+                METRICS: METRICS_PORT,
+            },
+            readiness=ready(*metrics.ZOOKEEPER_READY),
+        )
+        files = {
+            "zoo.cfg": settings.zookeeper(self.config),
+            "metrics.yaml": metrics.zookeeper(),
+            "log4j.properties": settings.LOGGING,
+            **{name: _script(name) for name in ("prepare.sh", "ready.sh", "zookeeper.sh")},
+        }
+        hosts = places.zookeepers(self.config)
+        pair = self.authority.server("hdfs/zookeeper", hosts)
+        secrets = {
+            "tls.crt": pair.certificate,
+            "tls.key": pair.private_key,
+            "tls.pem": pair.private_key + pair.certificate,
+            "ca.crt": self.authority.bundle,
+            "store-password": self.credentials.password("hdfs/stores/zookeeper"),
+            "jaas.conf": settings.zookeeper_login(self.credentials.password("hdfs/zookeeper/peers")),
+        }
+        return Server(
+            places.ZOOKEEPER,
+            NAMESPACE,
+            Pod(
+                containers=(container,),
+                prepare=(self._prepare(size),),
+                files=files,
+                files_path=SETTINGS_PATH,
+                secrets=(SecretFiles("secrets", SECRETS_PATH, secrets),),
+                scratch={STORES_PATH: "32Mi"},
+                user=_USER,
+            ),
+            replicas=len(hosts),
+            disk=Disk(size.disk, DATA_PATH, self.storage_class),
+            names_before_ready=True,
+            together=True,
+            spread=self._spread,
+        )
+
+    def _failover(self) -> Container:
+        """The controller beside a NameNode: it watches it, and competes for office in its name."""
+        size = self.config.failover
+        command = java(sizing.heap(size.memory), more=settings.ZOOKEEPER_CLIENT)
+        return Container(
+            name="failover",
+            image=IMAGE,
+            command=("bash", f"{SETTINGS_PATH}/failover.sh", *command),
+            cpu=size.cpu,
+            memory=size.memory,
+            ports={"failover": places.FAILOVER_PORT},
+        )
 
     def _server(
         self,
@@ -250,6 +345,7 @@ class Cast:
         files: Mapping[str, str],
         hosts: Sequence[str],
         *,
+        secrets: Mapping[str, str] | None = None,
         last: tuple[str, ...] = (),
         together: bool = False,
         zone: Mapping[str, str] | None = None,
@@ -278,7 +374,7 @@ class Cast:
                 prepare=tuple(prepare),
                 files={**shared, **files},
                 files_path=SETTINGS_PATH,
-                secrets=(self._secrets(name, hosts), self._keytab(name, hosts)),
+                secrets=(self._secrets(name, hosts, secrets or {}), self._keytab(name, hosts)),
                 scratch={STORES_PATH: "32Mi"},
                 user=_USER,
                 node_labels=zone or {},
@@ -290,11 +386,16 @@ class Cast:
             spread=self._spread,
         )
 
+    def _prepare(self, size: Size) -> Container:
+        return self._step(
+            "prepare", self.clients, ("prepare.sh", SECRETS_PATH, SETTINGS_PATH, STORES_PATH), size
+        )
+
     def _step(self, name: str, image: str, script: Sequence[str], size: Size) -> Container:
         command = ("bash", f"{SETTINGS_PATH}/{script[0]}", *script[1:])
         return Container(name, image, command, cpu=size.cpu, memory=size.memory)
 
-    def _secrets(self, name: str, hosts: Sequence[str]) -> SecretFiles:
+    def _secrets(self, name: str, hosts: Sequence[str], more: Mapping[str, str]) -> SecretFiles:
         pair = self.authority.server(f"hdfs/{name}", tuple(hosts))
         password = self.credentials.password(f"hdfs/stores/{name}")
         return SecretFiles(
@@ -309,6 +410,7 @@ class Cast:
                 "ssl-client.xml": settings.xml(settings.ssl_client(password)),
                 # NameNodes share it: who logged in at one is known to the other.
                 "http-secret": self.credentials.password("hdfs/http-secret"),
+                **more,
             },
         )
 

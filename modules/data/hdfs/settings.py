@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final
 from xml.etree import ElementTree
@@ -29,6 +31,10 @@ DATA_PATH: Final = "/data"
 
 KEYTAB_PATH: Final = "/etc/longhouse/hdfs-keytab"
 KEYTAB: Final = f"{KEYTAB_PATH}/hdfs.keytab"
+
+ZOOKEEPER_AUTH: Final = "zookeeper-auth"
+ZOOKEEPER_ACL: Final = "zookeeper-acl"
+ZOOKEEPER_FOLDER: Final = f"{DATA_PATH}/zookeeper"
 
 NO_GROUPS: Final = "org.apache.hadoop.security.NullGroupsMapping"
 
@@ -153,7 +159,7 @@ def client_hdfs(config: Hdfs) -> Properties:
 
 def core(config: Hdfs) -> Properties:
     """core-site.xml of every server."""
-    found = {
+    return {
         **_common(config),
         "hadoop.security.authorization": "true",
         # Nobody is in any group: a directory's group is a label here, and what a tenant may enter is its own. Groups would be looked
@@ -167,15 +173,6 @@ def core(config: Hdfs) -> Properties:
         "hadoop.http.filter.initializers": "org.apache.hadoop.security.AuthenticationFilterInitializer",
         "hadoop.security.instrumentation.requires.admin": "true",
     }
-    if config.high_availability:
-        found |= {
-            "ha.zookeeper.quorum": ",".join(
-                f"{name}:{places.ZOOKEEPER_PORT}" for name in places.zookeepers(config)
-            ),
-            "ha.zookeeper.auth": f"@{SECRETS_PATH}/zookeeper-auth",
-            "ha.zookeeper.acl": f"@{SECRETS_PATH}/zookeeper-acl",
-        }
-    return found
 
 
 def _server(config: Hdfs) -> dict[str, str]:
@@ -218,10 +215,9 @@ def namenode(config: Hdfs) -> Properties:
         }
     if not config.high_availability:
         return found
-    journal = ";".join(f"{name}:{places.JOURNAL_PORT}" for name in places.journalnodes(config))
     return {
         **found,
-        "dfs.namenode.shared.edits.dir": f"qjournal://{journal}/{NAMESERVICE}",
+        "dfs.namenode.shared.edits.dir": _journal(config),
         "dfs.journalnode.kerberos.principal": f"{SUPERUSER}/_HOST@{config.kerberos.realm}",
         "dfs.ha.automatic-failover.enabled": "true",
         # The journal itself lets one writer in only (QJM's epochs), so nothing has to be shot; the guide asks for a method all the same.
@@ -229,9 +225,20 @@ def namenode(config: Hdfs) -> Properties:
         "dfs.ha.nn.not-become-active-in-safemode": "true",
         "dfs.ha.tail-edits.in-progress": "true",
         "dfs.ha.tail-edits.period": "1s",
+        # A JournalNode that was away takes part again when the next segment begins, and is not ready before.
+        "dfs.ha.log-roll.period": "30s",
         "dfs.ha.zkfc.port": str(places.FAILOVER_PORT),
-        "dfs.ha.zkfc.client.ssl.enabled": "true",
+        "ha.zookeeper.quorum": ",".join(
+            f"{name}:{places.ZOOKEEPER_PORT}" for name in places.zookeepers(config)
+        ),
+        "ha.zookeeper.auth": f"@{SECRETS_PATH}/{ZOOKEEPER_AUTH}",
+        "ha.zookeeper.acl": f"@{SECRETS_PATH}/{ZOOKEEPER_ACL}",
     }
+
+
+def _journal(config: Hdfs) -> str:
+    hosts = ";".join(f"{name}:{places.JOURNAL_PORT}" for name in places.journalnodes(config))
+    return f"qjournal://{hosts}/{NAMESERVICE}"
 
 
 def datanode(config: Hdfs) -> Properties:
@@ -258,6 +265,8 @@ def journalnode(config: Hdfs) -> Properties:
     return {
         **_server(config),
         "dfs.journalnode.edits.dir": f"{DATA_PATH}/journal",
+        # Where its peers are.
+        "dfs.namenode.shared.edits.dir": _journal(config),
         "dfs.journalnode.kerberos.principal": f"{SUPERUSER}/_HOST@{config.kerberos.realm}",
         "dfs.journalnode.kerberos.internal.spnego.principal": f"HTTP/_HOST@{config.kerberos.realm}",
         "dfs.journalnode.keytab.file": KEYTAB,
@@ -265,6 +274,68 @@ def journalnode(config: Hdfs) -> Properties:
         "dfs.journalnode.https-address": f"0.0.0.0:{places.JOURNAL_WEB_PORT}",
         # One that lost its disk fetches what the others have, instead of leaving the quorum with no room to fail.
         "dfs.journalnode.enable.sync.format": "true",
+    }
+
+
+def zookeeper(config: Hdfs) -> str:
+    """zoo.cfg. Everything goes over TLS: what the NameNodes' controllers say, among them a password, and what the servers say to
+    each other. Servers prove themselves to each other by a password of their own, since certificates here vouch for servers only."""
+    pem = f"{SECRETS_PATH}/tls.pem"
+    ca = f"{SECRETS_PATH}/ca.crt"
+    found = {
+        "tickTime": "2000",
+        "initLimit": "10",
+        "syncLimit": "5",
+        "dataDir": ZOOKEEPER_FOLDER,
+        "autopurge.snapRetainCount": "3",
+        "autopurge.purgeInterval": "24",
+        "admin.enableServer": "false",
+        "4lw.commands.whitelist": "",
+        "standaloneEnabled": "false",
+        "secureClientPort": str(places.ZOOKEEPER_PORT),
+        "serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory",
+        "sslQuorum": "true",
+        "quorum.auth.enableSasl": "true",
+        "quorum.auth.learnerRequireSasl": "true",
+        "quorum.auth.serverRequireSasl": "true",
+    }
+    for prefix in ("ssl", "ssl.quorum"):
+        found |= {
+            f"{prefix}.keyStore.location": pem,
+            f"{prefix}.keyStore.type": "PEM",
+            f"{prefix}.trustStore.location": ca,
+            f"{prefix}.trustStore.type": "PEM",
+            f"{prefix}.clientAuth": "none",
+        }
+    for number, name in enumerate(places.zookeepers(config), 1):
+        found[f"server.{number}"] = f"{name}:{places.ZOOKEEPER_QUORUM_PORT}:{places.ZOOKEEPER_ELECTION_PORT}"
+    return "".join(f"{name}={value}\n" for name, value in found.items())
+
+
+ZOOKEEPER_CLIENT: Final = (
+    "-Dzookeeper.client.secure=true",
+    "-Dzookeeper.clientCnxnSocket=org.apache.zookeeper.ClientCnxnSocketNetty",
+    f"-Dzookeeper.ssl.trustStore.location={SECRETS_PATH}/ca.crt",
+    "-Dzookeeper.ssl.trustStore.type=PEM",
+)
+"""What makes Java's client of ZooKeeper speak TLS. Hadoop's own keys for it want a key store and its password in a settings file."""
+
+
+def zookeeper_login(password: str) -> str:
+    """JAAS file of a ZooKeeper server: by which password its peers know it. Derived passwords are letters and digits."""
+    module = "org.apache.zookeeper.server.auth.DigestLoginModule"
+    return (
+        f'QuorumServer {{ {module} required user_{SUPERUSER}="{password}"; }};\n'
+        f'QuorumLearner {{ {module} required username="{SUPERUSER}" password="{password}"; }};\n'
+    )
+
+
+def zookeeper_account(password: str) -> dict[str, str]:
+    """How the NameNodes' controllers log in to ZooKeeper, and that nobody else may touch what they make there."""
+    digest = base64.b64encode(hashlib.sha1(f"{SUPERUSER}:{password}".encode()).digest()).decode()
+    return {
+        ZOOKEEPER_AUTH: f"digest:{SUPERUSER}:{password}",
+        ZOOKEEPER_ACL: f"digest:{SUPERUSER}:{digest}:rwcda",
     }
 
 
