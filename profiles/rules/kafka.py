@@ -159,6 +159,18 @@ def kafka_disks_hold_what_comes_before_old_messages_go(profile: Profile) -> Iter
             return
 
 
+def kafka_backups_are_whole_before_they_expire(profile: Profile) -> Iterator[Finding]:
+    """A backup is made of parts as old as the last whole one; when the object store has expired one of them, nothing can be restored."""
+    kafka, store = profile.kafka, profile.object_store
+    if kafka is not None and store is not None and kafka.whole_backup_days >= store.backups.keep_days:
+        yield Finding(
+            (KAFKA, "whole_backup_days"),
+            f"is as long as backups are kept, {store.backups.keep_days} days: parts of the newest would be gone",
+            f"write less than {store.backups.keep_days}, or keep backups longer",
+            (("object_store", "backups"),),
+        )
+
+
 def kafka_brokers_stand_apart(profile: Profile) -> Iterator[Finding]:
     """Two brokers on one machine are lost together, and with them two copies of some message."""
     kafka = profile.kafka
@@ -191,5 +203,6 @@ RULES: Final[tuple[Rule, ...]] = (
     kafka_partitions_fit_the_disks,
     kafka_topics_fit_the_disks,
     kafka_disks_hold_what_comes_before_old_messages_go,
+    kafka_backups_are_whole_before_they_expire,
     kafka_brokers_stand_apart,
 )

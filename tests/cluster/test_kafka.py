@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.data
 QUOTA = bytes_of("512Ki")
 """What tenants may write in a second, in the local profiles."""
 
+_HOME = f"--namespace={NAMESPACE}"
+
 CLIENT = """
 import json, pathlib, sys, threading, time
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -28,6 +31,11 @@ def error(call, *words, **options):
     try: call(*words, **options)
     except KafkaException as problem: return problem.args[0].name()
     return ''
+def made(name, partitions=3):
+    admin = AdminClient(FACTS)
+    (answer,) = admin.create_topics([NewTopic(OWN + name, partitions)]).values()
+    if (problem := error(answer.result)) not in ('', 'TOPIC_ALREADY_EXISTS'): raise SystemExit(problem)
+    return OWN + name
 def write(topic, values, facts=FACTS, **options):
     problems = []
     producer = Producer({**facts, 'enable.idempotence': True, 'log_level': 0, **options})
@@ -151,9 +159,9 @@ def test_a_writer_is_slowed_down_to_its_rate(pods: tuple[Pod, Pod]) -> None:
         "producer = Producer({**FACTS, 'linger.ms': 5, 'compression.type': 'none', 'queue.buffering.max.messages': 20, 'log_level': 0,\n"
         "    'throttle_cb': lambda event: late.append((time.monotonic(), event.throttle_time))})\n"
         "told = lambda problem, message: acknowledged.append(time.monotonic())\n"
-        "blob, start = os.urandom(65536), time.monotonic()\n"
+        "noise, blob, start = made('noise', 1), os.urandom(65536), time.monotonic()\n"
         "while time.monotonic() - (late[0][0] if late else start) < 10 and time.monotonic() - start < 30:\n"
-        "    try: producer.produce(EVENTS, blob, on_delivery=told)\n"
+        "    try: producer.produce(noise, blob, on_delivery=told)\n"
         "    except BufferError: producer.poll(0.05)\n"
         "    producer.poll(0)\n"
         "after = [each for each in acknowledged if late and each > late[0][0]]\n"
@@ -165,3 +173,65 @@ def test_a_writer_is_slowed_down_to_its_rate(pods: tuple[Pod, Pod]) -> None:
     )
     assert wait > 0, "nothing was slowed down"
     assert rate < 1.5 * QUOTA
+
+
+WRITER = """
+topic, sent, acknowledged, times = made('numbers-' + sys.argv[1]), 0, [], []
+def told(problem, message):
+    if problem is None:
+        acknowledged.append(int(message.value()))
+        times.append(time.monotonic())
+producer = Producer({**FACTS, 'enable.idempotence': True, 'acks': 'all', 'linger.ms': 5, 'message.timeout.ms': 180000, 'log_level': 0})
+stop = pathlib.Path('/tmp/stop')
+while not stop.exists():
+    try: producer.produce(topic, str(sent), key=str(sent % 7), on_delivery=told); sent += 1
+    except BufferError: pass
+    producer.poll(0.02)
+left = producer.flush(60)
+gap = max(later - earlier for earlier, later in zip(times, times[1:]))
+found = {int(each) for each in read(topic, seconds=40)}
+admin = AdminClient(FACTS)
+admin.delete_topics([topic])[topic].exception()
+pathlib.Path('/tmp/said').write_text(json.dumps(
+    {'acknowledged': len(acknowledged), 'unsent': left, 'missing': len(set(acknowledged) - found), 'gap': gap}) + '\\n')
+"""
+"""Writes numbers, one after the other, until it is told to stop; then says which of those that were acknowledged are not there, and for
+how long none was acknowledged."""
+
+
+def test_no_acknowledged_message_is_lost_when_a_broker_is_killed(live: Live, pods: tuple[Pod, Pod]) -> None:
+    found = live.items("pods", _HOME, "-lapp.kubernetes.io/name=kafka")
+    assert found
+    for broker in sorted(each["metadata"]["name"] for each in found):
+        said, ready = _written_while_killed(live, pods[0], broker)
+        print(
+            f"\n    {broker} killed: {said['acknowledged']} messages acknowledged, {said['missing']} of them missing; "
+            f"writes stood still for {said['gap']:.1f} s, the broker was ready again after {ready:.1f} s"
+        )
+        assert said["acknowledged"] > 100
+        assert said["missing"] == said["unsent"] == 0
+
+
+def _written_while_killed(live: Live, writer: Pod, broker: str) -> tuple[Any, float]:
+    """What the writer says that wrote meanwhile, and after how many seconds the broker was ready again."""
+    run = writer.host.run
+    run(
+        "rm -f /tmp/stop /tmp/said; nohup python3 -c %s %s > /tmp/log 2>&1 &",
+        CLIENT + WRITER,
+        str(time.time_ns()),
+    )
+    time.sleep(4)
+    before, killed = _uid(live, broker), time.monotonic()
+    live.kubectl("delete", "pod", broker, _HOME, "--grace-period=0", "--force")
+    live.eventually(f"{broker} is another pod", lambda: _uid(live, broker) not in ("", before))
+    live.kubectl("wait", "--for=condition=Ready", f"pod/{broker}", _HOME, "--timeout=120s")
+    ready = time.monotonic() - killed
+    time.sleep(2)
+    run("touch /tmp/stop")
+    ended = live.eventually("the writer is done", lambda: run("cat /tmp/said /tmp/log").stdout, 120)
+    assert ended.startswith("{"), ended
+    return json.loads(ended.splitlines()[0]), ready
+
+
+def _uid(live: Live, pod: str) -> str:
+    return live.try_kubectl("get", "pod", pod, _HOME, "--output=jsonpath={.metadata.uid}").stdout

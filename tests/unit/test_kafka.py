@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
+import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from modules.data.kafka import plain, settings, shares, sizing
 from modules.data.kafka.component import Kafka as Component
 from modules.data.kafka.config import Kafka, KafkaEngine, KafkaShare, Topic
-from modules.data.kafka.inside import access
+from modules.data.kafka.inside import access, backup
 from modules.data.kafka.inside.access import Access, AccessError, Tenant, Wanted
+from modules.data.kafka.inside.backup import BackupError, Known, Message, Packed, unpacked
 from modules.data.kafka.inside.cluster import Rule
 from modules.data.kafka.inside.cluster import Topic as Found
 from modules.kit import quantities
 from modules.kit.credentials import Credentials
+from modules.kit.inside.bucket import Stored
 from tests.conftest import Recording, record
 from tests.unit.examples import AUTHORITY, CREDENTIALS, store_context, tenant
 
@@ -273,11 +279,11 @@ def test_who_may_delete_topics_may_not_delete_those_that_are_declared() -> None:
     assert Rule("atlas", "TOPIC", "atlas.events", "DELETE", prefix=False, allow=False) in found
 
 
-def test_who_reads_all_topics_for_the_backup_can_write_none() -> None:
+def test_who_backs_topics_up_can_neither_change_nor_delete_any() -> None:
     server = Fake()
     reconcile(server, wanted("atlas"))
     mine = {each.operation for each in server.acls if each.user == "longhouse_backup"}
-    assert mine == {"READ", "DESCRIBE", "DESCRIBE_CONFIGS"}
+    assert mine == {"READ", "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "WRITE"}
 
 
 def test_a_tenant_that_is_gone_may_do_nothing_from_the_first_moment_and_its_topics_stay() -> None:
@@ -387,3 +393,137 @@ def test_a_tenant_that_has_it_is_told_how_to_connect_and_nobody_else_is() -> Non
 def test_clients_reach_one_port_only() -> None:
     (rule,) = declared().one("networking.k8s.io/v1:NetworkPolicy", "allow-clients").spec.ingress
     assert [each.port for each in rule.ports] == [9093]
+
+
+@dataclass
+class Shelf:
+    """A bucket in memory."""
+
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+    def put(self, key: str, stream: Any) -> Stored:
+        content = b""
+        while block := stream.read(7):
+            content += block
+        self.kept[key] = content
+        return Stored(key, len(content), hashlib.sha256(content).hexdigest())
+
+    @contextmanager
+    def get(self, stored: Stored) -> Iterator[io.BytesIO]:
+        yield io.BytesIO(self.kept[stored.key])
+
+    def put_json(self, key: str, value: Any) -> None:
+        self.kept[key] = json.dumps(value).encode()
+
+    def get_json(self, key: str) -> Any:
+        return json.loads(self.kept[key])
+
+    def snapshots(self) -> list[str]:
+        return sorted(
+            key.removesuffix("/manifest.json") for key in self.kept if key.endswith("/manifest.json")
+        )
+
+
+@dataclass
+class Logs:
+    """Partitions in memory; ``first`` is where they begin."""
+
+    kept: dict[tuple[str, int], list[Message]] = field(default_factory=dict)
+    first: int = 0
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        return self.first, len(self.kept.get((topic, partition), []))
+
+    def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[Message]:
+        yield from self.kept[topic, partition][begin:end]
+
+    def write(self, topic: str, partition: int, messages: Iterator[Message]) -> int:
+        found = list(messages)
+        self.kept.setdefault((topic, partition), []).extend(found)
+        return len(found)
+
+
+MESSAGES = [
+    Message(1, b"key", b"\x00\xff\n", (("trace", b"\x01"), ("empty", None))),
+    Message(2, None, None),
+    Message(3, b"", "\u00fc".encode()),
+]
+DAY = datetime.datetime(2026, 11, 21, 1, 45, tzinfo=datetime.UTC)
+KNOWN = {"atlas.events": Known("one", Found(2, {"cleanup.policy": "delete"}))}
+
+
+def _quiet(line: str) -> None:
+    pass
+
+
+def backed_up(log: Logs, shelf: Shelf, days: int = 0, known: Mapping[str, Known] = KNOWN) -> list[str]:
+    said: list[str] = []
+    backup.backup(known, log, cast(Any, shelf), DAY + datetime.timedelta(days=days), 3, said.append)
+    return said
+
+
+def test_what_is_restored_is_what_was_written_in_every_part_of_a_message() -> None:
+    log, shelf, server = Logs({("atlas.events", 1): list(MESSAGES)}), Shelf(), Fake()
+    backed_up(log, shelf)
+    assert backup.restore(server, log, cast(Any, shelf), "latest", "atlas.events", "atlas.again", _quiet) == 3
+    assert log.kept["atlas.again", 1] == MESSAGES
+    assert server.held["atlas.again"] == Found(2, {"cleanup.policy": "delete"})
+
+
+def test_the_next_backup_stores_only_what_is_new_and_is_whole_by_itself() -> None:
+    log, shelf = Logs({("atlas.events", 0): list(MESSAGES)}), Shelf()
+    backed_up(log, shelf)
+    log.kept["atlas.events", 0] += MESSAGES[:1]
+    assert "[1/1] atlas.events: 1 new messages" in backed_up(log, shelf, 1)
+    assert len([key for key in shelf.kept if key.endswith(".gz")]) == 2
+    assert backup.restore(Fake(), log, cast(Any, shelf), "latest", "atlas.events", "x", _quiet) == 4
+
+
+def test_after_some_days_everything_is_stored_anew() -> None:
+    log, shelf = Logs({("atlas.events", 0): list(MESSAGES)}), Shelf()
+    for day in range(4):
+        said = backed_up(log, shelf, day)
+    assert said[0] == "backing up everything"
+    newest = shelf.get_json(f"{shelf.snapshots()[-1]}/manifest.json")
+    (part,) = newest["topics"]["atlas.events"]["parts"]["0"]
+    assert part["key"].startswith("2026-11-24")
+
+
+def test_a_topic_made_anew_under_the_same_name_is_not_taken_for_the_old_one() -> None:
+    log, shelf = Logs({("atlas.events", 0): list(MESSAGES)}), Shelf()
+    backed_up(log, shelf)
+    log.kept["atlas.events", 0] = MESSAGES[:2]
+    said = backed_up(log, shelf, 1, {"atlas.events": replace(KNOWN["atlas.events"], identity="two")})
+    assert "[1/1] atlas.events: 2 new messages" in said
+
+
+def test_messages_that_went_before_they_were_backed_up_are_passed_over() -> None:
+    log, shelf = Logs({("atlas.events", 0): list(MESSAGES)}, first=2), Shelf()
+    assert "[1/1] atlas.events: 1 new messages" in backed_up(log, shelf)
+
+
+def test_a_restore_says_what_to_do_when_it_cannot_be_done() -> None:
+    log, shelf, server = Logs(), Shelf(), Fake(held={"atlas.events": Found(1)})
+    for snapshot, topic, into, reason in (
+        ("latest", "atlas.events", "x", "there is no backup yet"),
+        (
+            "yesterday",
+            "atlas.events",
+            "x",
+            "no snapshot yesterday: choose one of 2026-11-21T01-45-00Z, or latest",
+        ),
+        ("latest", "other", "x", "has no topic other: it has atlas.events"),
+        ("latest", "atlas.events", "atlas.events", "nothing may be mixed into it"),
+    ):
+        with pytest.raises(BackupError, match=reason):
+            backup.restore(server, log, cast(Any, shelf), snapshot, topic, into, _quiet)
+        if not shelf.kept:
+            backed_up(log, shelf)
+
+
+def test_a_part_that_ends_early_is_noticed() -> None:
+    packed = Packed(iter(MESSAGES))
+    whole = packed.read(10_000)
+    assert list(unpacked(io.BytesIO(whole))) == MESSAGES
+    with pytest.raises(BackupError, match="ends early"):
+        list(unpacked(io.BytesIO(whole[:-9])))

@@ -61,7 +61,8 @@ class Kafka(Component):
             ),
             [home, context.monitors],
         )
-        task.task(self, self._access(), [home, brokers])
+        access = task.task(self, self._access(), [home, brokers])
+        self._declare_backup([home, access])
         for tenant in self._shares:
             facts = shares.binding(tenant, context.credentials, context.authority.bundle)
             store.binding(self, tenant, NAMESPACE, facts, context)
@@ -79,6 +80,22 @@ class Kafka(Component):
             secrets=(self._mount(settings.ADMIN, wanted),),
             service_account=store.ACCESS_ACCOUNT,
         )
+
+    def _declare_backup(self, depends_on: list[pulumi.Resource]) -> None:
+        """By the clock all topics; a Job made from it with other arguments restores one."""
+        bucket = self._context.backups(NAMESPACE)
+        if bucket is None:
+            return
+        wanted: dict[str, object] = {"whole_days": self._config.whole_backup_days}
+        run = Run(
+            "backup",
+            NAMESPACE,
+            Program("modules.data.kafka.inside.backup"),
+            self._context.image,
+            secrets=(self._mount(settings.BACKUP, wanted), bucket.files()),
+            memory="256Mi",
+        )
+        task.schedule(self, run, self._config.backup, depends_on)
 
     def _mount(self, user: str, wanted: dict[str, object]) -> SecretFiles:
         """What a program is given: where to log in as whom, and what to do."""

@@ -68,6 +68,9 @@ class Kafka(Model):
     ] = "45 1 * * *"
     """When new messages of all tenants' topics are backed up to the object store: five fields of cron, UTC."""
 
+    whole_backup_days: Annotated[int, Field(ge=1, le=365)] = 3
+    """Days after which all messages are stored anew instead of the new ones only. Fewer than the object store keeps backups for: a backup is made of parts as old as that."""
+
     @property
     def reach(self) -> Reach:
         """Where tenants call it."""

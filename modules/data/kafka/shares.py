@@ -50,7 +50,7 @@ def wanted(
     """
     return {
         "owner": settings.ADMIN,
-        "readers": [settings.BACKUP],
+        "helpers": [settings.BACKUP],
         "defaults": {"min.insync.replicas": str(config.min_in_sync)},
         "delete_data": sorted(delete_data),
         "tenants": {

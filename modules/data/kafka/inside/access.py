@@ -38,10 +38,10 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What shall be. ``owner`` marks what is the platform's own, ``readers`` read every topic, ``defaults`` hold for all brokers."""
+    """What shall be. ``owner`` marks what is the platform's own, ``helpers`` back every topic up, ``defaults`` hold for all brokers."""
 
     owner: str
-    readers: tuple[str, ...]
+    helpers: tuple[str, ...]
     defaults: Mapping[str, str]
     tenants: Mapping[str, Tenant]
     delete_data: frozenset[str] = frozenset()
@@ -57,7 +57,7 @@ class Wanted:
         }
         return cls(
             found["owner"],
-            tuple(found["readers"]),
+            tuple(found["helpers"]),
             found["defaults"],
             tenants,
             frozenset(found["delete_data"]),
@@ -111,9 +111,10 @@ def rules(name: str, tenant: Tenant) -> set[Rule]:
     return found
 
 
-def reader_rules(name: str) -> set[Rule]:
-    """What a reader of all topics may do."""
-    return {Rule(name, "TOPIC", "*", each, prefix=False) for each in ("READ", "DESCRIBE", "DESCRIBE_CONFIGS")}
+def helper_rules(name: str) -> set[Rule]:
+    """What the program that backs up may do: read every topic, and make one and fill it. It can neither change nor delete any."""
+    operations = ("READ", "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "WRITE")
+    return {Rule(name, "TOPIC", "*", each, prefix=False) for each in operations}
 
 
 class Access:
@@ -135,8 +136,8 @@ class Access:
         }:
             server.set_defaults(different)
             self._told(f"all brokers: {_spelled(different)}")
-        for reader in wanted.readers:
-            self._rules(reader, reader_rules(reader))
+        for helper in wanted.helpers:
+            self._rules(helper, helper_rules(helper))
         for name in sorted(known - wanted.tenants.keys()):
             self._take_away(name)
         for name, tenant in wanted.tenants.items():

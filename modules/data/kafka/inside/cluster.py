@@ -208,6 +208,10 @@ class Cluster:
             for name, number in found.items()
         }
 
+    def identities(self) -> dict[str, str]:
+        """What tells a topic from another that had its name before."""
+        return {each["name"]: str(each["topic_id"]) for each in self._admin.describe_topics()}
+
     def create_topic(self, name: str, topic: Topic) -> None:
         """Make a topic with as many copies as the cluster keeps of every one."""
         with _explained(f"topic {name} could not be made"):
