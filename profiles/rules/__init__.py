@@ -12,6 +12,7 @@ from profiles.rules import (
     cassandra,
     cluster,
     departed,
+    hdfs,
     kafka,
     mysql,
     network,
@@ -35,5 +36,6 @@ RULES: Final[tuple[Rule, ...]] = (
     *mysql.RULES,
     *cassandra.RULES,
     *kafka.RULES,
+    *hdfs.RULES,
 )
 """Every rule, in the order in which a profile is read."""

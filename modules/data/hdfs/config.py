@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from modules.kit.model import Model
 from modules.kit.names import LabelValue
@@ -171,36 +170,13 @@ class Hdfs(Model):
     ] = "15 2 * * *"
     """When every tenant's home is backed up: five fields of cron, UTC."""
 
-    @model_validator(mode="after")
-    def _copies_have_places(self) -> Hdfs:
-        """A block that wants more copies than there are DataNodes stays under-replicated for ever, and nobody notices the day it
-        matters (HDFS Architecture, "Data Replication"). Each copy but one needs a rack only where there is a second rack."""
-        if self.replication > self.datanodes.count:
-            raise PydanticCustomError(
-                "hdfs_replication",
-                "replication of {replication} needs as many datanodes, and datanodes.count is {count}",
-                {
-                    "replication": self.replication,
-                    "count": self.datanodes.count,
-                    "remedy": f"lower replication to {self.datanodes.count}, or raise datanodes.count",
-                },
-            )
-        if len(self.datanodes.racks) > self.datanodes.count:
-            raise PydanticCustomError(
-                "hdfs_racks",
-                "more racks than datanodes: {racks} of them, and datanodes.count is {count}",
-                {
-                    "racks": len(self.datanodes.racks),
-                    "count": self.datanodes.count,
-                    "remedy": "name fewer racks, or raise datanodes.count",
-                },
-            )
-        return self
-
     @property
     def reach(self) -> Reach:
         """Where tenants call it."""
-        return Reach("hdfs", CLIENT_PORTS, namespace=NAMESPACE)
+        kdc = self.kerberos.kdc
+        if isinstance(kdc, EmbeddedKdc):
+            return Reach("hdfs", CLIENT_PORTS, namespace=NAMESPACE)
+        return Reach("hdfs", (*CLIENT_PORTS, kdc.port), namespace=NAMESPACE, cidrs=kdc.cidrs)
 
 
 class HdfsShare(Model):
