@@ -9,8 +9,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,52 +64,92 @@ class MinioServer:
 
 @contextmanager
 def minio_server(folder: Path, config: ObjectStore, **environment: str) -> Iterator[MinioServer]:
-    """MinIO with a profile's settings, where only the volumes are folders of one machine, for as long as the body runs."""
+    """One MinIO with a profile's settings and a drive for each of its servers, for as long as the body runs."""
+    drives = tuple(folder / f"drive-{number}" for number in range(config.servers))
+    host, port = "127.0.0.1", _free_port()
+    _place_files(folder, config, host)
+    server = MinioServer(f"https://{host}:{port}", config.region, drives, folder / "key")
+    with _process(folder, 0, f"{host}:{port}", drives, environment) as process:
+        _wait(server, process, folder / "log-0")
+        yield server
+
+
+@contextmanager
+def minio_servers(
+    folder: Path, config: ObjectStore
+) -> Iterator[list[tuple[MinioServer, subprocess.Popen[bytes]]]]:
+    """All of a profile's servers, each a process with one drive, for as long as the body runs. They form one set, as its pods do."""
+    host = _own_address()
+    ports = [_free_port() for _ in range(config.servers)]
+    drives = [folder / f"drive-{number}" for number in range(config.servers)]
+    places = [f"https://{host}:{port}{drive}" for port, drive in zip(ports, drives, strict=True)]
+    _place_files(folder, config, host)
+    trusted = {"SSL_CERT_FILE": str(folder / "key" / "ca.crt")}
+    with ExitStack() as running:
+        started = []
+        for number, (port, drive) in enumerate(zip(ports, drives, strict=True)):
+            process = running.enter_context(_process(folder, number, f"{host}:{port}", places, trusted))
+            server = MinioServer(f"https://{host}:{port}", config.region, (drive,), folder / "key")
+            started.append((server, process))
+        for number, (server, process) in enumerate(started):
+            _wait(server, process, folder / f"log-{number}")
+        yield started
+
+
+def _place_files(folder: Path, config: ObjectStore, host: str) -> None:
     assert MINIO.built, "minio is not built: `make up` first"
-    pair = AUTHORITY.server("object-store/server", ("127.0.0.1",))
-    certificates, key = folder / "certificates", folder / "key"
+    pair = AUTHORITY.server("object-store/server", (host,))
     for into, files in {
-        certificates: {"public.crt": pair.certificate, "private.key": pair.private_key},
-        key: {"access_key": settings.ROOT_USER, "secret_key": ROOT_PASSWORD, "ca.crt": AUTHORITY.bundle},
+        folder / "certificates": {"public.crt": pair.certificate, "private.key": pair.private_key},
+        folder / "key": {
+            "access_key": settings.ROOT_USER,
+            "secret_key": ROOT_PASSWORD,
+            "ca.crt": AUTHORITY.bundle,
+        },
     }.items():
         into.mkdir(parents=True)
         for name, content in files.items():
             (into / name).write_text(content)
     (folder / "config.env").write_text(settings.settings(config, ROOT_PASSWORD))
-    drives = tuple(folder / f"drive-{number}" for number in range(config.servers))
-    port = _free_port()
-    server = MinioServer(f"https://127.0.0.1:{port}", config.region, drives, key)
-    command: list[str | Path] = [
-        MINIO.path,
-        "server",
-        "--certs-dir",
-        certificates,
-        "--address",
-        f"127.0.0.1:{port}",
-        *drives,
-    ]
+
+
+@contextmanager
+def _process(
+    folder: Path, number: int, address: str, drives: Sequence[str | Path], environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [MINIO.path, "server", "--certs-dir", folder / "certificates", "--address", address, *drives]
     own = {
         **environment,
         "MINIO_CONFIG_ENV_FILE": str(folder / "config.env"),
         "MINIO_CI_CD": "on",  # drives may share this machine's only disk
         "HOME": str(folder),
     }
-    with (folder / "log").open("w") as log:
+    with (folder / f"log-{number}").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **own})
     try:
-        deadline = time.monotonic() + _START_SECONDS
-        while not server.health():
-            said = (folder / "log").read_text()[-2000:]
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.2)
-        yield server
+        yield process
     finally:
         process.kill()
         process.wait()
 
 
+def _wait(server: MinioServer, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not server.health():
+        said = log.read_text()[-2000:]
+        assert process.poll() is None, said
+        assert time.monotonic() < deadline, said
+        time.sleep(0.2)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         return int(probe.getsockname()[1])
+
+
+def _own_address() -> str:
+    """An address of this machine that is no loopback's: in a pod MinIO takes one of those for a name that does not resolve yet."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent
+        return str(probe.getsockname()[0])

@@ -14,7 +14,8 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from modules.data.object_store import accounts, sizing
 from modules.data.object_store.config import ObjectStore
@@ -22,7 +23,7 @@ from modules.data.object_store.inside import access, backup
 from modules.data.object_store.inside.desired import FILE, PLACE_FILE, Desired
 from modules.kit.inside.bucket import PART, BucketError
 from profiles.load import load, names
-from tests.minio_server import MinioServer, minio_server
+from tests.minio_server import MinioServer, minio_server, minio_servers
 from tests.unit.examples import CREDENTIALS, tenant
 
 pytestmark = pytest.mark.data
@@ -78,6 +79,27 @@ def test_the_settings_of_each_profile_start_the_server_with_the_parity_that_we_r
         ]
         for lost in server.drives[:parity]:
             shutil.rmtree(lost / "kept")
+        for each in stored:
+            with bucket.get(each) as stream:
+                assert len(stream.read()) == each.size
+
+
+def test_four_servers_go_on_without_one_and_keep_all_that_they_acknowledged_without_two(
+    tmp_path: Path,
+) -> None:
+    with minio_servers(tmp_path, ObjectStore(servers=4)) as started:
+        (server, _), *others = started
+        server.client().create_bucket(Bucket="kept")
+        bucket = server.bucket("kept")
+        stored = [bucket.put(f"before-{number}", io.BytesIO(b"x" * 1000)) for number in range(20)]
+        others[0][1].kill()
+        stored += [bucket.put(f"without-one-{number}", io.BytesIO(b"y" * 1000)) for number in range(20)]
+        others[1][1].kill()
+        impatient = Config(read_timeout=5, retries={"total_max_attempts": 1})
+        client = boto3.client("s3", **_place(server, *fresh_key(server)), config=impatient)
+        with pytest.raises((ClientError, ReadTimeoutError)):
+            client.put_object(Bucket="kept", Key="without-two", Body=b"z")
+        assert not server.health(), "a server without a quorum for writes is not ready"
         for each in stored:
             with bucket.get(each) as stream:
                 assert len(stream.read()) == each.size
@@ -205,20 +227,20 @@ class TestAccess:
 
 def _session(server: MinioServer, found: Any) -> Any:
     """A client with a temporary key that the tenant drew for itself."""
-    given = {
+    sts = boto3.client("sts", **_place(server, found.user, found.secret_key))
+    drawn = sts.assume_role(RoleArn="arn:aws:iam::0:role/unused", RoleSessionName="check")["Credentials"]
+    temporary = _place(server, drawn["AccessKeyId"], drawn["SecretAccessKey"])
+    return boto3.client("s3", aws_session_token=drawn["SessionToken"], **temporary)
+
+
+def _place(server: MinioServer, access_key: str, secret_key: str) -> dict[str, str]:
+    return {
         "endpoint_url": server.endpoint,
         "region_name": server.region,
         "verify": str(server.key / "ca.crt"),
+        "aws_access_key_id": access_key,
+        "aws_secret_access_key": secret_key,
     }
-    sts = boto3.client("sts", aws_access_key_id=found.user, aws_secret_access_key=found.secret_key, **given)
-    drawn = sts.assume_role(RoleArn="arn:aws:iam::0:role/unused", RoleSessionName="check")["Credentials"]
-    return boto3.client(
-        "s3",
-        aws_access_key_id=drawn["AccessKeyId"],
-        aws_secret_access_key=drawn["SecretAccessKey"],
-        aws_session_token=drawn["SessionToken"],
-        **given,
-    )
 
 
 def test_the_copy_of_all_buckets_comes_back_on_another_server(
