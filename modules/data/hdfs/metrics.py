@@ -10,8 +10,9 @@ _FSIMAGE: Final = "(CapacityTotal|CapacityUsed|CapacityRemaining|MissingBlocks|U
 NAMENODE_READY: Final = ("^hdfs_namenode_operational 1", "^hdfs_namenode_state.*(active|standby).* 1")
 """Out of safe mode, and in office or in waiting."""
 
-STANDBY_IN_SYNC: Final = "^hdfs_namenode_millissincelastloadededits [0-9]{1,4}(\\.[0-9]+)?$"
-"""A standby that read the journal within the last ten seconds; it reads every second. In office it is 0."""
+STANDBY_IN_SYNC: Final = "^hdfs_namenode_millissincelastloadededits [0-9]{1,5}(\\.[0-9]+)?$"
+"""A standby that found something new in the journal within the last hundred seconds: it looks every second, and even when nobody
+writes a segment begins every half minute. In office it is 0."""
 
 DATANODE_READY: Final = ("^hdfs_datanode_registered 1",)
 """A NameNode knows it and hears from it."""
