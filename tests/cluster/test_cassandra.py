@@ -6,11 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import testinfra
 
-from tests.live import Live, Pod, Tenant, unique
+from tests.live import Live, Pod, Tenant, pod, unique
 
 pytestmark = pytest.mark.data
 
@@ -22,8 +24,8 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.policies import ConstantReconnectionPolicy
 def fact(name): return pathlib.Path('/bindings/cassandra', name).read_text()
 def connect(username=None, password=None, trust=None):
-    profile = ExecutionProfile(consistency_level=ConsistencyLevel.name_to_value[fact('consistency')], request_timeout=5)
-    cluster = Cluster([fact('host')], port=int(fact('port')), protocol_version=5, connect_timeout=5,
+    profile = ExecutionProfile(consistency_level=ConsistencyLevel.name_to_value[fact('consistency')], request_timeout=30)
+    cluster = Cluster([fact('host')], port=int(fact('port')), protocol_version=5, connect_timeout=30,
         auth_provider=None if username == '' else PlainTextAuthProvider(username or fact('username'), password or fact('password')),
         ssl_context=trust or ssl.create_default_context(cafile='/bindings/cassandra/ca.crt'),
         ssl_options={'server_hostname': fact('server_name')}, reconnection_policy=ConstantReconnectionPolicy(0.5, None),
@@ -36,13 +38,13 @@ def error(call, *args):
 """
 """What a tenant writes to use it: the driver, and the facts of the binding."""
 
-SYSTEM = "cassandra"
+SYSTEM = Tenant("cassandra", "cassandra")
 
 
 @pytest.fixture(scope="module")
 def pods(live: Live, tenants: tuple[Tenant, Tenant]) -> Iterator[tuple[Pod, Pod]]:
     """A pod of each of two tenants, with its binding."""
-    with live.client(tenants[0], SYSTEM) as ours, live.client(tenants[1], SYSTEM) as theirs:
+    with live.client(tenants[0], SYSTEM.name) as ours, live.client(tenants[1], SYSTEM.name) as theirs:
         yield ours, theirs
 
 
@@ -55,6 +57,29 @@ def table() -> str:
 def told(where: Pod, program: str, *arguments: str) -> Any:
     """What a program that begins with CLIENT printed last, as JSON."""
     return json.loads(where.python(CLIENT + program, *arguments).splitlines()[-1])
+
+
+@contextmanager
+def program_pod(live: Live, kind: str, name: str) -> Iterator[Pod]:
+    """A pod like those of one of the store's own programs, that waits instead of running it."""
+    every = live.items(kind, f"--namespace={SYSTEM.namespace}")
+    (found,) = [each for each in every if each["metadata"]["name"].startswith(name)]
+    template = (found["spec"].get("jobTemplate") or found)["spec"]["template"]
+    main = {**template["spec"]["containers"][0], "command": ["sleep", "infinity"]}
+    spec = {
+        "serviceAccountName": "default",
+        **template["spec"],
+        "containers": [main],
+        "restartPolicy": "Never",
+    }
+    manifest = pod(SYSTEM, **spec)
+    manifest["metadata"]["labels"] |= {"longhouse.dev/program": name}  # what it may reach goes by this
+    waiting = manifest["metadata"]["name"]
+    namespace = f"--namespace={SYSTEM.namespace}"
+    with live.objects(manifest):
+        live.kubectl(namespace, "wait", "--for=condition=Ready", f"pod/{waiting}", "--timeout=60s")
+        connection = f"kubectl://{waiting}?namespace={SYSTEM.namespace}&kubeconfig={live.kubeconfig}"
+        yield Pod(waiting, "", testinfra.get_host(connection))
 
 
 class TestTenants:
@@ -155,6 +180,69 @@ print(json.dumps({'value': value, 'hint': hint, 'tables': tables}))
             assert f"Guardrail {name} violated" in found[what], f"{what}: {found[what] or 'allowed'}"
 
 
+EVERY_TYPE = r"""
+db, table = connect(), fact('keyspace') + '.' + sys.argv[1]
+db.execute(f'CREATE TYPE {table}_u (a int, b text)')
+db.execute(f'''CREATE TABLE {table} (p text, c timeuuid, s text STATIC, n varint, d decimal, b blob, t timestamp, l list<int>,
+    m map<text, frozen<set<int>>>, u {sys.argv[1]}_u, f frozen<{sys.argv[1]}_u>, tu tuple<int, text>, v vector<float, 3>, du duration, i inet,
+    PRIMARY KEY (p, c)) WITH CLUSTERING ORDER BY (c DESC)''')
+db.execute(f'CREATE TABLE {table}_c (p int PRIMARY KEY, n counter)')
+db.execute(f'CREATE INDEX ON {table} (n)')
+for number in range(40):
+    db.execute(f'''INSERT INTO {table} (p, c, s, n, d, b, t, l, m, u, f, tu, v, du, i) VALUES (%s, now(), %s, %s, 1.10, %s, toTimestamp(now()),
+        [3, 1, 2], {{'k': {{2, 1}}}}, {{a: 1, b: 'x'}}, {{a: 2}}, (7, 'seven'), [1.5, 2.5, 3.5], 1mo2d3s, '192.0.2.1')''',
+        (f'p{number % 5}', f'static {number}', 10 ** 30 + number, bytes(range(256)) * number))
+    db.execute(f'UPDATE {table}_c SET n = n + {number} WHERE p = {number % 3}')
+db.execute(f"INSERT INTO {table} (p, s) VALUES ('static only', %s)", ("ü 🚀 quote' \\",))
+db.execute(f"INSERT INTO {table} (p, c, n) VALUES ('expires', now(), 5) USING TTL 86400 AND TIMESTAMP 1234567890")
+print(json.dumps(fact('keyspace')))
+"""
+"""Rows of every kind of type: single cells, many cells, static, counted, expiring."""
+
+CONTENT = """
+import hashlib
+db, table = connect(), sys.argv[1] + '.' + sys.argv[2]
+rows = sorted(str(row) for name in (table, table + '_c') for row in db.execute(f'SELECT * FROM {name}'))
+times = sorted(str(row) for row in db.execute(f'SELECT p, writetime(n), writetime(s) FROM {table}'))
+(left,) = db.execute(f"SELECT ttl(n) AS left FROM {table} WHERE p = 'expires'")
+print(json.dumps([len(rows), hashlib.sha256(repr((rows, times)).encode()).hexdigest(), 0 < left.left <= 86400]))
+"""
+
+DROP = """
+db = connect()
+for each in (f'TABLE IF EXISTS {sys.argv[1]}', f'TABLE IF EXISTS {sys.argv[1]}_c', f'TYPE IF EXISTS {sys.argv[1]}_u'): error(db.execute, f'DROP {each}')
+print(0)
+"""
+
+
+class TestBackup:
+    def test_a_keyspace_comes_back_as_it_was_beside_itself(
+        self, live: Live, pods: tuple[Pod, Pod], table: str
+    ) -> None:
+        own = told(pods[0], EVERY_TYPE, table)
+        label = table[-4:]
+        restored = f"{own}_restored_{label}"
+        try:
+            before = told(pods[0], CONTENT, own, table)
+            with program_pod(live, "cronjob", "backup") as inside:
+                module = "python3 -m modules.data.cassandra.inside.backup"
+                done = inside.host.run(module)
+                assert done.rc == 0, done.stderr
+                over = inside.host.run(f"{module} restore latest {own}")
+                assert over.rc == 1
+                assert "nothing may overwrite" in over.stderr
+                done = inside.host.run(f"{module} restore latest {own} {label}")
+                assert done.rc == 0, done.stderr
+                print(f"\n{done.stdout}")
+            assert before[0] == 45
+            assert told(pods[0], CONTENT, restored, table) == before
+            look = "print(json.dumps(error(connect().execute, f'SELECT * FROM {sys.argv[1]}')))"
+            assert told(pods[1], look, f"{restored}.{table}").startswith("Unauthorized")
+        finally:
+            for keyspace in (own, restored):
+                told(pods[0], DROP, f"{keyspace}.{table}")
+
+
 WRITER = """
 table, seconds = fact('keyspace') + '.' + sys.argv[1], float(sys.argv[2])
 db = connect()
@@ -167,7 +255,7 @@ while time.monotonic() < end or gap < 1:
         acknowledged.append(number)
         gap, last = max(gap, time.monotonic() - last), time.monotonic()
     else: time.sleep(0.05)
-    if time.monotonic() > end + 90: break
+    if time.monotonic() > end + 240: break
 there = {row.id for row in db.execute(f'SELECT id FROM {table}')}
 db.execute(f'DROP TABLE {table}')
 print(json.dumps({'acknowledged': len(acknowledged), 'lost': sorted(set(acknowledged) - there), 'gap': round(gap, 1)}))
@@ -187,7 +275,7 @@ class TestCrash:
         if how == "the server falls":
             # A process with the number 1 cannot be killed from inside with 9; on 11 the server falls over where it stands.
             live.kubectl(
-                f"--namespace={SYSTEM}",
+                f"--namespace={SYSTEM.namespace}",
                 "exec",
                 "cassandra-0",
                 "--container=cassandra",
@@ -198,7 +286,12 @@ class TestCrash:
             )
         else:
             live.kubectl(
-                "delete", "pod", "cassandra-0", f"--namespace={SYSTEM}", "--grace-period=0", "--force"
+                "delete",
+                "pod",
+                "cassandra-0",
+                f"--namespace={SYSTEM.namespace}",
+                "--grace-period=0",
+                "--force",
             )
         writer.join()
         (found,) = results

@@ -1,0 +1,182 @@
+"""cass-operator, as a real pod, on the custom resource that the on-premises profile declares, with smaller sizes.
+
+What this shows: the operator takes the resource, finds all that it names, and makes its StatefulSets, services and budget, a rack each,
+whose pods the namespace's Pod Security admits. The servers' own images are not to be had here, so the pods stand on simulated nodes,
+no Cassandra runs in them, and the operator waits for the first one's Management API for ever.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modules.data.cassandra import operator, settings
+from modules.data.cassandra.component import Cassandra
+from modules.data.cassandra.config import Cassandra as Config
+from profiles.load import load
+from sandbox import images
+from sandbox.cluster import Cluster
+from tests.cluster.test_custom_resources import manifest
+from tests.conftest import record
+from tests.live import Live, Object
+from tests.unit.examples import store_context
+
+pytestmark = pytest.mark.data
+
+NAMESPACE = "cassandra-check"
+RACKS = ("rack-a", "rack-b", "rack-c")
+POOL = "cloud-l4"
+"""Simulated nodes, which for as long as the check runs stand in the racks."""
+
+
+def config() -> Config:
+    """The profile's own, in small."""
+    wanted = load("onprem").cassandra
+    assert wanted is not None
+    assert wanted.racks == RACKS
+    return wanted.model_copy(update={"nodes": 3, "cpu": "50m", "memory": "1Gi", "disk": "1Gi"})
+
+
+def objects() -> list[Object]:
+    """What the component declares for it, but for the programs that would wait for a running server, in a namespace of its own."""
+    cluster = load("local").cluster
+    found = record(
+        lambda: Cassandra("cassandra", config(), context=store_context(cluster=cluster), tenants=())
+    )
+    kept = [each for each in map(manifest, found.objects) if _wanted(each)]
+    for each in kept:
+        _move(each)
+        if each["kind"] == operator.KIND:
+            each["spec"]["tolerations"] = [{"operator": "Exists"}]
+    return sorted(kept, key=lambda each: each["kind"] != "Namespace")
+
+
+def _wanted(each: Object) -> bool:
+    of_others = ("access", "backup", "retained", "home-", "stands-for")
+    kinds = ("PodMonitor", "CustomResourceDefinition")
+    return each["kind"] not in kinds and not each["metadata"]["name"].startswith(of_others)
+
+
+def _move(each: Object) -> None:
+    if each["kind"] == "Namespace":
+        each["metadata"]["name"] = NAMESPACE
+    elif "namespace" in each["metadata"]:
+        each["metadata"]["namespace"] = NAMESPACE
+    for subject in each.get("subjects", []):
+        subject["namespace"] = NAMESPACE
+    if each["kind"] == "StatefulSet":
+        for setting in each["spec"]["template"]["spec"]["containers"][0]["env"]:
+            if setting["name"] == "WATCH_NAMESPACE":
+                setting["value"] = NAMESPACE
+
+
+@pytest.fixture(scope="module")
+def running(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
+    """The operator, and the resource in its namespace."""
+    if request.config.getoption("--cluster") != "embedded":
+        pytest.skip("needs the embedded cluster's simulated nodes, and its way to give a node an image")
+    image = images.CASS_OPERATOR_IMAGE
+    images.CASS_OPERATOR.build()
+    Cluster(load("local"), None).node.import_image(image.build(), image.reference)
+    crds = sorted((operator.pin().directory / operator.CRDS).glob("*.yaml"))
+    kinds = [f"--filename={each}" for each in crds]
+    live.kubectl("apply", "--server-side", *kinds)
+    live.eventually(
+        "the kind is served",
+        lambda: live.try_kubectl("get", "cassandradatacenters", "--all-namespaces").returncode == 0,
+        30,
+    )
+    nodes = [
+        each["metadata"]["name"] for each in live.items("nodes", f"--selector=longhouse.dev/pool={POOL}")
+    ]
+    for name, rack in zip(nodes, RACKS, strict=False):
+        live.kubectl("label", "node", name, f"{operator.ZONE}={rack}", "--overwrite")
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects()})
+    try:
+        live.kubectl("apply", "--server-side", "--filename=-", stdin=text)
+        yield live
+    finally:
+        everything = ("--namespace", NAMESPACE, "cassandradatacenters")
+        live.try_kubectl("delete", *everything, "--all", "--wait=false")
+        no_finalizers = '--patch={"metadata":{"finalizers":null}}'
+        live.try_kubectl("patch", *everything, "home", "--type=merge", no_finalizers)
+        live.try_kubectl("delete", "clusterrole,clusterrolebinding", operator.STORAGE_CLASSES)
+        live.try_kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        live.try_kubectl("delete", "--wait=false", *kinds)
+        for name in nodes:
+            live.try_kubectl("label", "node", name, f"{operator.ZONE}-")
+
+
+def found(live: Live, kind: str, name: str) -> Object | None:
+    """An object of the namespace; None while there is none."""
+    answer = live.try_kubectl("--namespace", NAMESPACE, "get", kind, name, "--output=json")
+    return json.loads(answer.stdout) if answer.returncode == 0 else None
+
+
+def made(live: Live, kind: str, name: str) -> Any:
+    """The same, once it is there."""
+    return live.eventually(f"{kind} {name}", lambda: found(live, kind, name), 90)
+
+
+def test_the_operator_runs_and_finds_nothing_wrong_with_the_resource(running: Live) -> None:
+    running.kubectl(
+        "--namespace", NAMESPACE, "wait", "--for=condition=Ready", "pod/operator-0", "--timeout=90s"
+    )
+
+    def taken_up() -> Object | None:
+        status = (found(running, "cassandradatacenter", "home") or {}).get("status", {})
+        return status if status.get("cassandraOperatorProgress") else None
+
+    status = running.eventually("the operator works on the resource", taken_up)
+    conditions = {each["type"]: each for each in status.get("conditions", [])}
+    assert conditions.get("Valid", {}).get("status") == "True", conditions
+
+
+@pytest.mark.parametrize("rack", RACKS)
+def test_each_rack_is_a_stateful_set_of_restricted_pods_on_nodes_of_its_zone(
+    running: Live, rack: str
+) -> None:
+    stateful_set = made(running, "statefulset", f"longhouse-home-{rack}-sts")
+    assert stateful_set["spec"]["replicas"] == 1
+    pod = running.eventually(
+        f"a pod of {rack} on a node",
+        lambda: (
+            (each := found(running, "pod", f"longhouse-home-{rack}-sts-0"))
+            and each["spec"].get("nodeName")
+            and each
+        ),
+        90,
+    )
+    node = running.get("node", pod["spec"]["nodeName"])
+    assert node["metadata"]["labels"][operator.ZONE] == rack
+    images = {each["image"] for each in (*pod["spec"]["initContainers"], *pod["spec"]["containers"])}
+    print(f"\n{rack}: {', '.join(sorted(images))}")
+    assert any(":5.0.6" in each for each in images)
+
+
+def test_the_servers_are_told_the_settings_that_the_plain_engine_runs_with(running: Live) -> None:
+    stateful_set = made(running, "statefulset", "longhouse-home-rack-a-sts")
+    inits = {each["name"]: each for each in stateful_set["spec"]["template"]["spec"]["initContainers"]}
+    (told,) = [
+        each["value"] for each in inits["server-config-init"]["env"] if each["name"] == "CONFIG_FILE_DATA"
+    ]
+    given = json.loads(told)
+    wanted = json.loads(json.dumps(settings.cassandra_yaml(config(), ())))
+    assert {key: given["cassandra-yaml"].get(key) for key in wanted} == wanted
+    assert given["jvm-server-options"]["max_heap_size"] == "512m"
+    assert [given["cluster-info"]["name"], given["datacenter-info"]["name"]] == ["longhouse", "home"]
+    mounts = {
+        each["mountPath"]
+        for each in stateful_set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    }
+    assert settings.TLS_PATH in mounts
+
+
+def test_clients_have_a_service_and_the_ring_a_budget(running: Live) -> None:
+    service = operator.HOST.partition(".")[0]
+    ports = {each["name"]: each["port"] for each in made(running, "service", service)["spec"]["ports"]}
+    assert ports["native"] == 9042
+    made(running, "poddisruptionbudget", "home-pdb")
