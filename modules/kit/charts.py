@@ -12,27 +12,33 @@ import copy
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import pulumi
 from pulumi_kubernetes.helm.v4 import Chart, PostRendererArgs
 
 from modules.kit import rendered
 from modules.kit.component import FIELD_MANAGER, FIELD_MANAGER_ANNOTATION, Component
-from modules.kit.operator_namespace import OperatorNamespace
 
 Adjust = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes an object as the chart rendered it and gives it as it shall be; the object may be changed in
 place."""
 
 
+class Home(Protocol):
+    """A namespace that is declared: a resource with the namespace's name."""
+
+    name: str
+
+
 def layered(
     component: Component,
     release: str,
-    chart: Path,
-    namespace: OperatorNamespace,
+    chart: Path | str,
+    namespace: Home,
     values: Mapping[str, Any],
     *,
+    version: str | None = None,
     adjust: Adjust | None = None,
     leave_out: tuple[str, ...] = (),
     wait: bool = True,
@@ -43,7 +49,7 @@ def layered(
     The CRDs depend on nothing that runs, so that nothing that uses one is declared before it, and the
     operator can be replaced without them. Objects that match ``leave_out`` (`Kind` or `Kind/name-pattern`)
     are not declared at all.
-    ``wait`` says whether the operator has to run before what depends on it is declared; where no pod can
+    ``chart`` is a folder, or the reference of a published one, with its ``version``. ``wait`` says whether the operator has to run before what depends on it is declared; where no pod can
     run it never would.
     """
 
@@ -52,6 +58,7 @@ def layered(
             name,
             name=release,
             chart=str(chart),
+            version=version,
             namespace=namespace.name,
             values=dict(values),
             post_renderer=PostRendererArgs(
@@ -64,7 +71,7 @@ def layered(
         )
 
     crds = layer(f"{release}-crds", ["crds"], [], ready=True)
-    return layer(release, ["rest", *leave_out], [crds, namespace], ready=wait)
+    return layer(release, ["rest", *leave_out], [crds, cast("pulumi.Resource", namespace)], ready=wait)
 
 
 def adjusted(ownership: Mapping[str, str], adjust: Adjust | None = None) -> pulumi.ResourceTransform:

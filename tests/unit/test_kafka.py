@@ -16,11 +16,11 @@ import pytest
 from modules.data.kafka import plain, settings, shares, sizing
 from modules.data.kafka.component import Kafka as Component
 from modules.data.kafka.config import Kafka, KafkaEngine, KafkaShare, Topic
-from modules.data.kafka.inside import access, backup
-from modules.data.kafka.inside.access import Access, AccessError, Tenant, Wanted
+from modules.data.kafka.inside import backup
+from modules.data.kafka.inside.access import Access, AccessError, Wanted
 from modules.data.kafka.inside.backup import BackupError, Known, Message, Packed, unpacked
-from modules.data.kafka.inside.cluster import Rule
-from modules.data.kafka.inside.cluster import Topic as Found
+from modules.data.kafka.inside.rules import Rule, tenant_rules
+from modules.data.kafka.inside.rules import Topic as Found
 from modules.kit import quantities
 from modules.kit.credentials import Credentials
 from modules.kit.inside.bucket import Stored
@@ -266,7 +266,7 @@ def test_the_second_run_changes_nothing() -> None:
 
 
 def test_a_tenant_owns_the_names_below_its_own_and_no_others() -> None:
-    found = access.rules("atlas", Tenant("x", False, {}, {}))
+    found = tenant_rules("atlas", (), create_topics=False)
     assert {(each.user, each.name, each.prefix) for each in found} == {("atlas", "atlas.", True)}
     assert not {each.operation for each in found} & {"CREATE", "DELETE", "ALTER", "ALTER_CONFIGS", "ALL"} - {
         "DELETE"
@@ -275,7 +275,7 @@ def test_a_tenant_owns_the_names_below_its_own_and_no_others() -> None:
 
 
 def test_who_may_delete_topics_may_not_delete_those_that_are_declared() -> None:
-    found = access.rules("atlas", Tenant("x", True, {}, {"atlas.events": Found(1)}))
+    found = tenant_rules("atlas", ["atlas.events"], create_topics=True)
     assert Rule("atlas", "TOPIC", "atlas.events", "DELETE", prefix=False, allow=False) in found
 
 

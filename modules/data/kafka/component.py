@@ -6,17 +6,23 @@ import json
 from collections.abc import Sequence
 
 import pulumi
+from pulumi_kubernetes.core.v1 import ConfigMap, Secret
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
+from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 from modules.data import store
-from modules.data.kafka import config, plain, settings, shares
-from modules.data.kafka.config import CLIENT_PORT, CLIENT_PORTS, NAMESPACE
+from modules.data.kafka import config, metrics, operator, plain, settings, shares
+from modules.data.kafka.config import CLIENT_PORT, CLIENT_PORTS, NAMESPACE, KafkaEngine
+from modules.data.kafka.inside.place import MECHANISM
 from modules.data.kafka.plain import HOST, METRICS_PORT
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.tenants.config import Tenant
-from modules.kit import server, task
-from modules.kit.component import Component
+from modules.kit import charts, network_policies, server, task
+from modules.kit.component import Component, secret
+from modules.kit.custom_object import CustomObject
 from modules.kit.pods import SecretFiles
 from modules.kit.task import Program, Run
+from upstream import strimzi as upstream
 
 MOUNT = "/longhouse-kafka"
 
@@ -49,10 +55,20 @@ class Kafka(Component):
             backups=context.backups(NAMESPACE),
             opts=self.child(),
         )
+        runs = self._plain(home) if config.engine is KafkaEngine.PLAIN else self._operator(home)
+        self._declare_backup([home, *runs])
+        for tenant in self._shares:
+            facts = shares.binding(tenant, context.credentials, context.authority.bundle)
+            store.binding(self, tenant, NAMESPACE, facts, context)
+        self.register_outputs({})
+
+    def _plain(self, home: StoreNamespace) -> list[pulumi.Resource]:
+        """Our own servers, and the program that makes users and topics."""
+        context = self._context
         brokers = server.declare(
             self,
             plain.brokers(
-                config,
+                self._config,
                 credentials=context.credentials,
                 pair=context.authority.server("kafka/server", plain.NAMES),
                 authority=context.authority.bundle,
@@ -61,12 +77,91 @@ class Kafka(Component):
             ),
             [home, context.monitors],
         )
-        access = task.task(self, self._access(), [home, brokers])
-        self._declare_backup([home, access])
-        for tenant in self._shares:
-            facts = shares.binding(tenant, context.credentials, context.authority.bundle)
-            store.binding(self, tenant, NAMESPACE, facts, context)
-        self.register_outputs({})
+        return [task.task(self, self._access(), [home, brokers])]
+
+    def _operator(self, home: StoreNamespace) -> list[pulumi.Resource]:
+        """Strimzi, what its resources name, and the resources.
+
+        Topics stay when their tenant goes: the resource is left to Strimzi, and with it the topic.
+        """
+        context = self._context
+        strimzi = charts.layered(
+            self, operator.RELEASE, operator.CHART, home, operator.values(), version=upstream.version()
+        )
+        pair = context.authority.server("kafka/server", operator.NAMES)
+        named: list[pulumi.Resource] = [
+            self._secret(operator.TLS, {"tls.crt": pair.certificate, "tls.key": pair.private_key}, home),
+            ConfigMap(
+                f"{NAMESPACE}-{operator.METRICS}",
+                metadata=self.meta(operator.METRICS, namespace=NAMESPACE),
+                data={operator.METRICS_KEY: json.dumps(metrics.configuration(), indent=1)},
+                opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+            ),
+            *(
+                self._secret(operator.password_secret(user), {"password": password}, home)
+                for user, password in self._passwords().items()
+            ),
+            self._calls_api_server(home),
+        ]
+        self._monitor(home)
+        found = operator.custom_resources(self._config, self._shares, context.cluster.storage_class)
+        return [self._custom(each, [strimzi, *named]) for each in found]
+
+    def _passwords(self) -> dict[str, str]:
+        credentials = self._context.credentials
+        own = {operator.BACKUP: plain.password(credentials, settings.BACKUP)}
+        return own | {tenant: shares.password(credentials, tenant) for tenant in self._shares}
+
+    def _secret(self, name: str, files: dict[str, str], home: StoreNamespace) -> Secret:
+        return Secret(
+            f"{NAMESPACE}-{name}",
+            metadata=self.meta(name, namespace=NAMESPACE),
+            string_data={key: secret(value) for key, value in files.items()},
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+        )
+
+    def _custom(self, found: operator.Object, depends_on: list[pulumi.Resource]) -> CustomObject:
+        metadata = found["metadata"]
+        return CustomObject(
+            f"{NAMESPACE}-{found['kind'].lower()}-{metadata['name']}",
+            found["apiVersion"],
+            found["kind"],
+            self.meta(metadata["name"], namespace=NAMESPACE, extra_labels=metadata["labels"]),
+            {"spec": found["spec"]},
+            opts=self.child(
+                pulumi.ResourceOptions(
+                    depends_on=depends_on, retain_on_delete=found["kind"] == operator.TOPIC_KIND
+                )
+            ),
+        )
+
+    def _calls_api_server(self, home: StoreNamespace) -> NetworkPolicy:
+        """The operator, what it sets beside the cluster, and brokers that ask for their zone."""
+        spec = network_policies.allow_api_server(self._context.cluster.api_server)
+        spec.pod_selector = LabelSelectorArgs(
+            match_expressions=[LabelSelectorRequirementArgs(key=operator.KIND_LABEL, operator="Exists")]
+        )
+        return NetworkPolicy(
+            f"{NAMESPACE}-strimzi-to-api-server",
+            metadata=self.meta("strimzi-to-api-server", namespace=NAMESPACE),
+            spec=spec,
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+        )
+
+    def _monitor(self, home: StoreNamespace) -> None:
+        CustomObject(
+            f"{NAMESPACE}-strimzi",
+            "monitoring.coreos.com/v1",
+            "PodMonitor",
+            self.meta("strimzi", namespace=NAMESPACE),
+            {
+                "spec": {
+                    "selector": {"matchLabels": {operator.CLUSTER_LABEL: operator.CLUSTER}},
+                    "podMetricsEndpoints": [{"port": operator.METRICS_PORT_NAME, "path": "/metrics"}],
+                }
+            },
+            opts=self.child(pulumi.ResourceOptions(depends_on=[home, self._context.monitors])),
+        )
 
     def _access(self) -> Run:
         wanted = shares.wanted(
@@ -106,6 +201,10 @@ class Kafka(Component):
             "password": plain.password(self._context.credentials, user),
             "mechanism": "PLAIN",
         }
+        if (
+            self._config.engine is KafkaEngine.OPERATOR
+        ):  # all users are in the cluster, and there is one listener for them
+            place |= {"servers": place["clients"], "username": operator.BACKUP, "mechanism": MECHANISM}
         document = json.dumps({"place": place, **wanted}, sort_keys=True)
         return SecretFiles(
             "wanted", MOUNT, {"wanted.json": document, "ca.crt": self._context.authority.bundle}

@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 
 from kafka.errors import KafkaError
 
-from modules.data.kafka.inside.cluster import Cluster, ClusterError, Rule, Topic
+from modules.data.kafka.inside.cluster import Cluster, ClusterError
 from modules.data.kafka.inside.place import mounted, prefix
+from modules.data.kafka.inside.rules import Rule, Topic, helper_rules, marker, tenant_rules
 from modules.kit.inside import retained
 
 MANAGED: Final = frozenset({"cleanup.policy", "min.insync.replicas", "retention.bytes", "retention.ms"})
@@ -87,36 +88,6 @@ class Server(Protocol):
     def set_defaults(self, settings: Mapping[str, str]) -> None: ...
 
 
-def marker(owner: str, tenant: str) -> Rule:
-    """The rule that says that the prefix is the platform's own."""
-    return Rule(owner, "TOPIC", prefix(tenant), "DESCRIBE")
-
-
-def rules(name: str, tenant: Tenant) -> set[Rule]:
-    """What a tenant may do. Where it may delete topics, those that the platform declares are excepted: a rule that denies goes before
-    all that allow."""
-    own = prefix(name)
-    topics = [
-        "READ",
-        "WRITE",
-        "DESCRIBE",
-        "DESCRIBE_CONFIGS",
-        *(["CREATE", "DELETE"] if tenant.create_topics else []),
-    ]
-    found = {Rule(name, "TOPIC", own, each) for each in topics}
-    found |= {Rule(name, "GROUP", own, each) for each in ("READ", "DESCRIBE", "DELETE")}
-    found |= {Rule(name, "TRANSACTIONAL_ID", own, each) for each in ("WRITE", "DESCRIBE")}
-    if tenant.create_topics:
-        found |= {Rule(name, "TOPIC", each, "DELETE", prefix=False, allow=False) for each in tenant.topics}
-    return found
-
-
-def helper_rules(name: str) -> set[Rule]:
-    """What the program that backs up may do: read every topic, and make one and fill it. It can neither change nor delete any."""
-    operations = ("READ", "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "WRITE")
-    return {Rule(name, "TOPIC", "*", each, prefix=False) for each in operations}
-
-
 class Access:
     """One reconciliation."""
 
@@ -146,7 +117,7 @@ class Access:
             self._quota(name, dict(tenant.quotas))
             for topic, each in tenant.topics.items():
                 self._topic(topic, each)
-            self._rules(name, rules(name, tenant))
+            self._rules(name, tenant_rules(name, tenant.topics, create_topics=tenant.create_topics))
         gone = known - wanted.tenants.keys() - wanted.delete_data
         if not self._changes:
             self._say("no change")

@@ -23,8 +23,9 @@ from typing import IO, Any, Final, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from modules.data.kafka.inside.cluster import Cluster, ClusterError, Topic
+from modules.data.kafka.inside.cluster import Cluster, ClusterError
 from modules.data.kafka.inside.place import Place, mounted
+from modules.data.kafka.inside.rules import Topic
 from modules.kit.inside.bucket import MANIFEST, Bucket, BucketError, Stored
 
 NAME: Final = "%Y-%m-%dT%H-%M-%SZ"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from confluent_kafka import KafkaError
@@ -36,6 +35,7 @@ from kafka.protocol.admin import (
 )
 
 from modules.data.kafka.inside.place import MECHANISM, Place
+from modules.data.kafka.inside.rules import Rule, Topic
 
 ITERATIONS: Final = 8192
 """Rounds of hashing that a log-in costs. Kafka takes 4096 to 16384; a derived password has 190 bits and cannot be guessed at any."""
@@ -48,27 +48,6 @@ _LOGIN_SECONDS: Final = 15
 
 class ClusterError(Exception):
     """The cluster refuses what is asked of it; the text says what to do."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One access rule. ``kind`` is what it is about (TOPIC, GROUP, TRANSACTIONAL_ID), ``prefix`` whether the name begins names or is
-    one."""
-
-    user: str
-    kind: str
-    name: str
-    operation: str
-    prefix: bool = True
-    allow: bool = True
-
-
-@dataclass(frozen=True)
-class Topic:
-    """A topic: its number of partitions and what is set for it in particular."""
-
-    partitions: int
-    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Cluster:
