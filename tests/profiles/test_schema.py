@@ -139,6 +139,9 @@ def test_what_is_fixed_at_the_first_deployment_is_marked() -> None:
         ("cluster", "service_cidr"),
         ("node_pools", "*", "site"),
         ("node_pools", "*", "region"),
+        ("object_store", "bucket_prefix"),
+        ("object_store", "disk"),
+        ("object_store", "servers"),
     }
     for model in (Profile, Tenant):
         extra = model.model_fields["name"].json_schema_extra
