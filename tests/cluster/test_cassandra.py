@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +41,7 @@ def error(call, *args):
 """What a tenant writes to use it: the driver, and the facts of the binding."""
 
 SYSTEM = Tenant("cassandra", "cassandra")
+PAGE = Path(__file__).parents[2] / "docs" / "stores" / "cassandra.md"
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,12 @@ def pods(live: Live, tenants: tuple[Tenant, Tenant]) -> Iterator[tuple[Pod, Pod]
 def table() -> str:
     """A name that nothing else has."""
     return unique("t").replace("-", "_")
+
+
+def example(kind: str) -> str:
+    """The page's block of a kind."""
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return str(found)
 
 
 def told(where: Pod, program: str, *arguments: str) -> Any:
@@ -100,6 +109,9 @@ finally: db.execute(f'DROP TABLE {table}')
             table,
         )
         assert rows == [[1, "grüße, 世界 🚀"]]
+
+    def test_the_example_of_the_page_runs(self, pods: tuple[Pod, Pod]) -> None:
+        assert pods[0].python(example("python")) == "hello"
 
     def test_another_tenant_reads_writes_and_changes_nothing_of_it(
         self, pods: tuple[Pod, Pod], table: str

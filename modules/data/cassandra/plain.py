@@ -97,7 +97,7 @@ def node(
                 ports={"cql": CQL_PORT, "internode": INTERNODE_PORT, server.METRICS: METRICS_PORT},
                 environment=_ENVIRONMENT,
                 startup=_probe(failures=180, period_seconds=5),
-                readiness=_probe(failures=2, period_seconds=10),
+                readiness=_probe(failures=3, period_seconds=10),
                 cpu=config.cpu,
                 memory=config.memory,
             ),
@@ -175,5 +175,5 @@ def _probe(*, failures: int, period_seconds: int) -> Probe:
         command=(*command, f"{settings.TLS_PATH}/{settings.AUTHORITY}", HOST),
         period_seconds=period_seconds,
         failures=failures,
-        timeout_seconds=8,
+        timeout_seconds=10,
     )

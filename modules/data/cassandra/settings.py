@@ -47,6 +47,9 @@ def _durable() -> Settings:
     return {
         "commitlog_sync": "group",
         "commitlog_sync_group_window": SYNC_WINDOW,
+        # Late is better than an error after two seconds, after which nobody knows whether the write is there.
+        "write_request_timeout": "10s",
+        "read_request_timeout": "10s",
         "disk_failure_policy": "stop",
         "commit_failure_policy": "stop",
         # What a tenant drops or truncates can be had back for a week; without an end it would fill the disk.

@@ -32,6 +32,7 @@ from modules.data.cassandra.inside import raw
 from modules.data.cassandra.inside.access import GRANTED, OWN
 from modules.data.cassandra.inside.raw import Cells
 from modules.data.cassandra.inside.session import (
+    TUPLES,
     Place,
     SessionError,
     identifier,
@@ -144,7 +145,7 @@ def _read(session: Session, table: TableMetadata, say: Callable[[str], None]) ->
     statement.consistency_level = ConsistencyLevel.LOCAL_QUORUM
     with raw.answers(session):
         for number, bounds in enumerate(slices()):
-            yield from session.execute(statement, bounds)
+            yield from session.execute(statement, bounds, execution_profile=TUPLES)
             if number % 16 == 15:
                 say(f"{table.keyspace_name}.{table.name}: {(number + 1) * 100 // SLICES} % of the ring read")
 

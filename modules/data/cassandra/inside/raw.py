@@ -13,7 +13,7 @@ from typing import IO, Any, ClassVar, Final
 
 from cassandra.cluster import Session
 from cassandra.protocol import ProtocolHandler, ResultMessage
-from cassandra.query import BoundStatement, PreparedStatement, tuple_factory
+from cassandra.query import BoundStatement, PreparedStatement
 
 Cells = Sequence[bytes | None]
 
@@ -70,13 +70,13 @@ class _RawHandler(ProtocolHandler):  # type: ignore[misc]
 
 @contextmanager
 def answers(session: Session) -> Iterator[None]:
-    """While it lasts, a session's answers are tuples of bytes."""
-    before = session.client_protocol_handler, session.row_factory
-    session.client_protocol_handler, session.row_factory = _RawHandler, tuple_factory
+    """While it lasts, the values of a session's answers are bytes."""
+    before = session.client_protocol_handler
+    session.client_protocol_handler = _RawHandler
     try:
         yield
     finally:
-        session.client_protocol_handler, session.row_factory = before
+        session.client_protocol_handler = before
 
 
 def bind(statement: PreparedStatement, cells: Cells) -> BoundStatement:

@@ -16,7 +16,7 @@ from typing import Final
 NORMAL: Final = 'cassandra_operation_mode{mode="NORMAL"} 1.0'
 _OPTIONS: Final = bytes([0x04, 0, 0, 0, 0x05, 0, 0, 0, 0])
 _SUPPORTED: Final = 0x06
-_SECONDS: Final = 4.0
+_SECONDS: Final = 5.0
 
 
 def is_normal(metrics: str) -> bool:

@@ -17,11 +17,15 @@ from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import tuple_factory
 
 MOUNT: Final = Path("/longhouse-cassandra")
 """Where a program finds what it was given: ``wanted.json``, and whom it trusts."""
 
 AUTHORITY: Final = "ca.crt"
+TUPLES: Final = "tuples"
+"""Execution profile that gives rows as tuples: not every column's name is one that Python would take."""
+
 RESTORED: Final = "_restored_"
 NAME_LIMIT: Final = 48
 _SECONDS: Final = 60.0
@@ -59,6 +63,8 @@ def wanted(mount: Path = MOUNT) -> dict[str, Any]:
 def login(place: Place, username: str, password: str, mount: Path = MOUNT) -> Iterator[Session]:
     """A session as a role. Nodes are known by address, so the name that their one certificate has is given. NoHostAvailable when
     it is refused."""
+    nodes = TokenAwarePolicy(DCAwareRoundRobinPolicy(place.datacenter))
+    quorum = {"consistency_level": ConsistencyLevel.LOCAL_QUORUM, "request_timeout": _SECONDS}
     cluster = Cluster(
         [place.host],
         port=place.port,
@@ -66,13 +72,10 @@ def login(place: Place, username: str, password: str, mount: Path = MOUNT) -> It
         ssl_options={"server_hostname": place.server_name},
         auth_provider=PlainTextAuthProvider(username, password),
         protocol_version=5,
-        connect_timeout=15,
+        connect_timeout=30,
         execution_profiles={
-            EXEC_PROFILE_DEFAULT: ExecutionProfile(
-                load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(place.datacenter)),
-                consistency_level=ConsistencyLevel.LOCAL_QUORUM,
-                request_timeout=_SECONDS,
-            )
+            EXEC_PROFILE_DEFAULT: ExecutionProfile(nodes, **quorum),
+            TUPLES: ExecutionProfile(nodes, row_factory=tuple_factory, **quorum),
         },
     )
     try:
