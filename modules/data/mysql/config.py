@@ -46,6 +46,17 @@ class MySqlEngine(StrEnum):
     EXTERNAL = "external"
 
 
+PemCertificates = Annotated[
+    str,
+    Field(
+        pattern=r"^(-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]+\n)+-----END CERTIFICATE-----\n*)+$",
+        max_length=200_000,
+        json_schema_extra={"remedy": "write the certificates line by line below `ca: |`"},
+    ),
+]
+"""Certificates as PEM text."""
+
+
 class MySqlEndpoint(Model):
     """A MySQL that somebody else runs, such as a cloud's."""
 
@@ -61,7 +72,7 @@ class MySqlEndpoint(Model):
     admin_secret: DnsLabel = "mysql-admin"
     """Secret in namespace `mysql` with `username` and `password` of an account that may make accounts, schemas and grants, and end others' sessions."""
 
-    ca: Annotated[str, Field(min_length=1, max_length=200_000)] | None = None
+    ca: PemCertificates | None = None
     """Certificates, as PEM text, of the authority that signs the endpoint's; null trusts the public ones."""
 
 
