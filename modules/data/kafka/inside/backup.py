@@ -243,7 +243,7 @@ class Brokers:
         self._reader = Consumer(
             {
                 **common,
-                "group.id": f"{place.username}",  # named by the library's wish; nothing is committed, so no right to it is needed
+                "group.id": place.username,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",

@@ -59,4 +59,7 @@ def tenant_rules(name: str, declared: Iterable[str], *, create_topics: bool) -> 
 def helper_rules(name: str) -> set[Rule]:
     """What the program that backs up may do: read every topic, and make one and fill it. It can neither change nor delete any."""
     operations = ("READ", "DESCRIBE", "DESCRIBE_CONFIGS", "CREATE", "WRITE")
-    return {Rule(name, "TOPIC", "*", each, prefix=False) for each in operations}
+    found = {Rule(name, "TOPIC", "*", each, prefix=False) for each in operations}
+    return found | {
+        Rule(name, "GROUP", name, "READ", prefix=False)
+    }  # librdkafka asks for a group, and asks after it
