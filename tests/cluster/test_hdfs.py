@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import testinfra
 from testinfra.backend.base import CommandResult
 
 from modules.data.hdfs.inside import webhdfs
@@ -220,6 +223,70 @@ def test_what_goes_over_a_quota_is_refused_with_hdfs_own_errors(
     said = hadoop.host.run(f"echo much | {JAVA} org.apache.hadoop.fs.FsShell {block} -put - {folder}")
     assert said.rc != 0
     assert "DSQuotaExceededException" in said.stderr or "quota" in said.stderr.lower()
+
+
+@contextmanager
+def backup_pod(live: Live) -> Iterator[Pod]:
+    """A pod like that of the backup, which waits instead of running it."""
+    template = live.get("cronjob", "backup", f"--namespace={STORE}")["spec"]["jobTemplate"]["spec"][
+        "template"
+    ]
+    name = unique("backup")
+    main = template["spec"]["containers"][0] | {"command": ["sleep", "infinity"]}
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": STORE, "labels": template["metadata"]["labels"]},
+        "spec": template["spec"] | {"containers": [main], "terminationGracePeriodSeconds": 0},
+    }
+    with live.objects(manifest):
+        live.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--namespace={STORE}", "--timeout=60s")
+        connection = f"kubectl://{name}?namespace={STORE}&kubeconfig={live.kubeconfig}"
+        yield Pod(name, "", testinfra.get_host(connection))
+
+
+def test_a_backup_restored_into_a_fresh_place_is_what_was_there_and_is_the_tenants_own(
+    live: Live, us: Pod, them: Pod, tenants: tuple[Tenant, Tenant]
+) -> None:
+    ours = home(tenants[0])
+    folder, target = unique("kept"), f"{ours}/{unique('restored')}"
+    call(
+        us,
+        ("mkdirs", f"{ours}/{folder}/deep ä", "700"),
+        ("write", f"{ours}/{folder}/deep ä/file", "as it was"),
+        ("write", f"{ours}/{folder}/empty", ""),
+        ("set_permission", f"{ours}/{folder}", "750"),
+    )
+    with backup_pod(live) as program:
+        module = "python3 -m modules.data.hdfs.inside.backup"
+        done = program.host.run(module)
+        assert done.rc == 0, done.stderr
+        assert "backed up" in done.stdout
+        call(us, ("write", f"{ours}/{folder}/deep ä/file", "changed since"))
+        again = program.host.run(module)
+        assert again.rc == 0, again.stderr
+        first = re.search(r"as (\S+Z)", done.stdout)
+        copied = re.search(rf"{tenants[0].name}: 1 files read, (\d+) as they were", again.stdout)
+        assert first, done.stdout
+        assert copied, again.stdout
+        over = program.host.run(f"{module} restore latest {tenants[0].name} {ours}")
+        assert over.rc == 1
+        assert "nothing is written over" in over.stderr
+        restored = program.host.run(f"{module} restore {first[1]} {tenants[0].name} {target}")
+        assert restored.rc == 0, restored.stderr
+    content, empty, status, directory, now = call(
+        us,
+        ("read", f"{target}/{folder}/deep ä/file"),
+        ("read", f"{target}/{folder}/empty"),
+        ("status", f"{target}/{folder}/deep ä/file"),
+        ("status", f"{target}/{folder}"),
+        ("read", f"{ours}/{folder}/deep ä/file"),
+    )
+    assert (content, empty, now) == ("as it was", "", "changed since")
+    assert (status["owner"], status["permission"]) == (tenants[0].name, "600")
+    assert directory["permission"] == "750"
+    assert call(them, ("read", f"{target}/{folder}/deep ä/file")) == [{"refused": "AccessControlException"}]
+    assert call(us, ("delete", target), ("delete", f"{ours}/{folder}")) == [None, None]
 
 
 def active(live: Live) -> str:

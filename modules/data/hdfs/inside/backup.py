@@ -259,13 +259,16 @@ def main(arguments: list[str]) -> None:
     """Run once."""
     wanted = desired.mounted()
     files = WebHdfs(wanted.addresses, str(desired.MOUNT / "ca.crt"))
+    bucket = Bucket.mounted(
+        say=lambda line: None
+    )  # a line for each of thousands of files would hide the others
     match arguments:
         case []:
-            backup(files, Bucket.mounted(), f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H-%M-%SZ}")
+            backup(files, bucket, f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H-%M-%SZ}")
         case ["restore", name, tenant]:
-            restore(files, Bucket.mounted(), name, tenant, None)
+            restore(files, bucket, name, tenant, None)
         case ["restore", name, tenant, to]:
-            restore(files, Bucket.mounted(), name, tenant, to)
+            restore(files, bucket, name, tenant, to)
         case _:
             raise BackupError("write nothing to back up, or: restore BACKUP|latest TENANT [NEW DIRECTORY]")
 
