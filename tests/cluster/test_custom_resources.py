@@ -19,7 +19,7 @@ from profiles.load import load, names
 from stacks.platform import platform
 from tests.api_server import ApiServer, api_server
 from tests.conftest import Declared, record
-from upstream import part
+from upstream import part, strimzi
 
 pytestmark = pytest.mark.data
 
@@ -62,6 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """An API server that has every kind of every operator that a profile may declare objects for."""
     with api_server(tmp_path_factory.mktemp("api-server")) as running:
         running.create(crd for name, files in KINDS.items() for crd in crds.read(_files(name, files)))
+        running.create(crds.read(sorted(strimzi.crds().glob("*.yaml"))))
         running.kubectl("wait", "--for=condition=Established", "crds", "--all", "--timeout=60s")
         yield running
 

@@ -235,3 +235,50 @@ def _written_while_killed(live: Live, writer: Pod, broker: str) -> tuple[Any, fl
 
 def _uid(live: Live, pod: str) -> str:
     return live.try_kubectl("get", "pod", pod, _HOME, "--output=jsonpath={.metadata.uid}").stdout
+
+
+def test_a_backup_restores_every_message_as_it_was(live: Live, pods: tuple[Pod, Pod]) -> None:
+    """Twice backed up, so that what is restored is of two parts."""
+    if not live.items("cronjobs", _HOME):
+        pytest.skip("this environment has no object store, and so no backups")
+    name = unique("kept")
+    program = (
+        "topic, began = made(sys.argv[1]), int(time.time() * 1000) - 60_000\n"
+        "producer = Producer({**FACTS, 'enable.idempotence': True})\n"
+        "for number in range(50):\n"
+        "    key, value = (b'k%d' % number, bytes([number, 0, 255])) if number % 5 else (None, None)\n"
+        "    producer.produce(topic, value, key, timestamp=began + number, headers=[('n', b'%d' % number), ('none', None)])\n"
+        "print(json.dumps(producer.flush(20)))"
+    )
+    content = (
+        "topic = OWN + sys.argv[1]\n"
+        "consumer = Consumer({**FACTS, 'group.id': OWN + 'checks', 'enable.partition.eof': True})\n"
+        "parts = AdminClient(FACTS).list_topics(topic, timeout=10).topics[topic].partitions\n"
+        "consumer.assign([TopicPartition(topic, each, 0) for each in parts])\n"
+        "found, ended = [], 0\n"
+        "while ended < len(parts):\n"
+        "    message = consumer.poll(20)\n"
+        "    if message.error(): ended += 1\n"
+        "    else: found.append(repr((message.partition(), message.key(), message.value(), message.timestamp(), message.headers())))\n"
+        "print(json.dumps(sorted(found)))"
+    )
+    for _ in range(2):
+        assert told(pods[0], program, name) == 0
+        _run_job(live, "backup")
+    written = told(pods[0], content, name)
+    _run_job(live, "backup", "restore", "latest", f"atlas.{name}", f"atlas.{name}.again")
+    assert told(pods[0], content, f"{name}.again") == written
+    assert len(written) == 100
+
+
+def _run_job(live: Live, cronjob: str, *words: str) -> None:
+    """A Job made from a CronJob, with further words to its program."""
+    job = unique("check")
+    made = json.loads(
+        live.kubectl(
+            "create", "job", job, _HOME, f"--from=cronjob/{cronjob}", "--dry-run=client", "--output=json"
+        )
+    )
+    made["spec"]["template"]["spec"]["containers"][0]["command"] += words
+    with live.objects(made):
+        live.kubectl("wait", "--for=condition=Complete", f"job/{job}", _HOME, "--timeout=80s")
