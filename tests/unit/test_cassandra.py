@@ -21,6 +21,7 @@ from modules.data.cassandra.inside import access, backup, found, raw, ready
 from modules.data.cassandra.inside.access import GRANTED, Keyspace, Wanted, reconcile
 from modules.data.cassandra.inside.session import SessionError, identifier, keyspace, keyspaces_of, restored
 from modules.foundation.tenants.config import Data
+from modules.kit import quantities
 from tests.conftest import Recording, record
 from tests.unit.examples import store_context, tenant
 
@@ -48,7 +49,7 @@ class TestSizes:
     @pytest.mark.parametrize("memory", ["1Gi", "4Gi", "64Gi"])
     def test_heap_and_buffers_leave_room_for_the_rest(self, memory: str) -> None:
         total = sizing.heap(memory) + sizing.direct(memory)
-        assert total <= 0.8 * sizing.quantities.bytes_of(memory)
+        assert total <= 0.8 * quantities.bytes_of(memory)
 
     def test_half_of_the_disks_holds_data_and_each_row_has_its_copies(self) -> None:
         assert sizing.capacity(RING) == 6 * 2 * 2**40 // 2 // 3

@@ -208,10 +208,8 @@ def _fresh(session: Session, name: str, label: str) -> str:
         raise BackupError(
             f"keyspace {into} is not there: deploy with its tenant first, or name a label to restore beside it"
         )
-    copies = ", ".join(
-        f"{literal(key)}: {literal(value)}"
-        for key, value in present[OWN].replication_strategy.export_for_schema_map().items()
-    )
+    (own,) = rows(session, "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s", (OWN,))
+    copies = ", ".join(f"{literal(key)}: {literal(value)}" for key, value in own.replication.items())
     session.execute(f"CREATE KEYSPACE {identifier(into)} WITH replication = {{{copies}}}")
     if rows(session, "SELECT role FROM system_auth.roles WHERE role = %s", (name,)):
         for permission in sorted(GRANTED):
