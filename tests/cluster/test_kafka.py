@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.data
 QUOTA = bytes_of("512Ki")
 """What tenants may write in a second, in the local profiles."""
 
+PAGE = Path(__file__).parents[2] / "docs" / "stores" / "kafka.md"
 _HOME = f"--namespace={NAMESPACE}"
 
 CLIENT = """
@@ -282,3 +285,8 @@ def _run_job(live: Live, cronjob: str, *words: str) -> None:
     made["spec"]["template"]["spec"]["containers"][0]["command"] += words
     with live.objects(made):
         live.kubectl("wait", "--for=condition=Complete", f"job/{job}", _HOME, "--timeout=80s")
+
+
+def test_the_example_of_the_page_runs_as_it_stands(pods: tuple[Pod, Pod]) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert pods[0].python(program) == "hello"
