@@ -247,7 +247,7 @@ db = connect(); there = {row[0] for row in run(db, f'SELECT id FROM {table}')}; 
 print(json.dumps({'acknowledged': len(acknowledged), 'lost': sorted(set(acknowledged) - there), 'gap': round(gap, 2)}))"""
         results: list[Any] = []
         writer = threading.Thread(
-            target=lambda: results.append(told(pods[0], stream, unique("k").replace("-", "_"), "12"))
+            target=lambda: results.append(told(pods[0], stream, unique("k").replace("-", "_"), "8"))
         )
         writer.start()
         time.sleep(4)

@@ -77,7 +77,7 @@ class FakeServer:
         return []
 
     def _change(self, statement: str, first: str, rest: list[str]) -> None:
-        if found := re.fullmatch(r"CREATE DATABASE `(.*)`", statement):
+        if found := re.fullmatch(r"CREATE DATABASE `(.*)` CHARACTER SET utf8mb4 COLLATE \w+", statement):
             self.schemas.add(found[1])
         elif found := re.fullmatch(r"DROP DATABASE `(.*)`", statement):
             self.schemas.remove(found[1])

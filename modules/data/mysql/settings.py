@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from modules.data.mysql.config import MySql
+from modules.data.mysql.inside.sql import CHARACTER_SET, COLLATION
 from modules.data.mysql.sizing import GIB, MIB, Flavour, Sizes, flavour, sizes
 from modules.kit import quantities
 
@@ -47,9 +48,8 @@ SAFE: Final = {
 }
 
 SAME: Final = {
-    "character_set_server": "utf8mb4",
-    # The newest collation for all of Unicode that both have.
-    "collation_server": "utf8mb4_unicode_520_ci",
+    "character_set_server": CHARACTER_SET,
+    "collation_server": COLLATION,
     # MySQL 8.4's own default, stated so that MariaDB judges statements as MySQL does.
     "sql_mode": (
         "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,"

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 import pymysql
 
 from modules.data.mysql.inside import sql
-from modules.data.mysql.inside.sql import Database, identifier, pattern
+from modules.data.mysql.inside.sql import Database, create_schema, identifier, pattern
 from modules.kit.inside import retained
 
 STATE: Final = Path("/longhouse-access/desired.json")
@@ -191,7 +191,7 @@ class Access:
         """Make the list, once."""
         if self._schemas([BOOKS]):
             return
-        self._do(f"CREATE DATABASE {identifier(BOOKS)}")
+        self._do(create_schema(BOOKS))
         # One statement for table and schema does not exist; a run cut off between them is finished below.
         self._told("made the list of what is the platform's own")
 
@@ -231,7 +231,7 @@ class Access:
             )
         self._account(owner, accounts, known)
         if not exists:
-            self._do(f"CREATE DATABASE {identifier(owner.name)}")
+            self._do(create_schema(owner.name))
             self._told(f"{owner.name}: made the schema")
         self._grant(owner.name, {(schema, each) for schema in owner.patterns for each in PRIVILEGES})
 

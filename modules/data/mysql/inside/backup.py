@@ -28,7 +28,7 @@ import pymysql
 
 from modules.data.mysql.inside import sql
 from modules.data.mysql.inside.access import BOOKS, CA, STATE, Desired, Owner
-from modules.data.mysql.inside.sql import Database, identifier
+from modules.data.mysql.inside.sql import Database, create_schema
 from modules.kit.inside.bucket import MANIFEST, Bucket, BucketError, Stored
 
 ACCOUNT: Final = Path("/longhouse-backup")
@@ -164,7 +164,7 @@ def restore(
                 f"schema {into} has {tables[0]} tables, which nothing may overwrite: restore into {owner.name}_restored instead"
             )
     else:
-        server.query(f"CREATE DATABASE {identifier(into)}")
+        server.query(create_schema(into))
     server.close()
     say(f"restoring {schema} of {snapshot} into {into}")
     with account.option() as option, bucket.get(Stored(**parts[schema])) as stream:

@@ -20,6 +20,10 @@ ACCESS_DENIED: Final = 1045
 TOO_MANY_USER_CONNECTIONS: Final = 1226
 NO_SUCH_THREAD: Final = 1094
 
+CHARACTER_SET: Final = "utf8mb4"
+COLLATION: Final = "utf8mb4_unicode_520_ci"
+"""The newest collation for all of Unicode that MySQL and MariaDB both have."""
+
 _CONNECT_SECONDS: Final = 10
 
 Row = tuple[Any, ...]
@@ -65,7 +69,7 @@ def connect(
             password=password,
             database=database,
             ssl=trust,
-            charset="utf8mb4",
+            charset=CHARACTER_SET,
             autocommit=True,
             connect_timeout=_CONNECT_SECONDS,
         )
@@ -75,6 +79,11 @@ def connect(
 def identifier(name: str) -> str:
     """A name as an identifier, whatever is in it."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def create_schema(name: str) -> str:
+    """The statement that makes a schema: a server that somebody else set up may have another character set by default."""
+    return f"CREATE DATABASE {identifier(name)} CHARACTER SET {CHARACTER_SET} COLLATE {COLLATION}"
 
 
 def pattern(schema: str) -> str:
