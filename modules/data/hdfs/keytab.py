@@ -12,6 +12,7 @@ import hmac
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 ENCRYPTION: Final = "aes256-cts-hmac-sha384-192"
@@ -41,6 +42,7 @@ class Principal:
         return self.realm + self.name.replace("/", "")
 
 
+@cache
 def key(password: str, salt: bytes) -> bytes:
     """The key that a password stands for (RFC 8009, section 4: string-to-key)."""
     seasoned = ENCRYPTION.encode() + b"\0" + salt
