@@ -23,6 +23,7 @@ pytestmark = pytest.mark.data
 STORE = "hdfs"
 BINDING = f"/bindings/{STORE}"
 NOBODY = 65534
+PAGE = Path(__file__).parents[2] / "docs" / "stores" / "hdfs.md"
 
 JAVA = (
     f"KRB5PRINCIPAL=$(cat {BINDING}/username) KRB5KEYTAB={BINDING}/keytab java -Xmx128m -XX:+UseSerialGC "
@@ -149,6 +150,17 @@ def test_hadoops_own_client_writes_and_reads_what_webhdfs_reads_too(
     read, status = call(us, ("read", path), ("status", path))
     assert read == "six times seven"
     assert (status["owner"], status["permission"]) == (tenants[0].name, "600")
+
+
+def test_the_examples_of_the_page_run_as_they_stand(
+    us: Pod, hadoop: Pod, tenants: tuple[Tenant, Tenant]
+) -> None:
+    (in_python,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert us.python(in_python) == "hello"
+    in_shell = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0]
+    done = hadoop.host.run("bash -c %s", in_shell)
+    assert done.rc == 0, done.stderr
+    assert call(us, ("read", f"{home(tenants[0])}/hello-from-java")) == ["hello\n"]
 
 
 def test_another_tenant_is_refused_and_cannot_even_list_who_else_is_here(

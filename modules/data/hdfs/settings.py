@@ -179,6 +179,9 @@ def _server(config: Hdfs) -> dict[str, str]:
     return {
         **_names(config),
         "dfs.block.access.token.enable": "true",
+        # How long somebody who lost access can go on reading the blocks that it was just reading; minutes, of ten hours by default.
+        "dfs.block.access.token.lifetime": "60",
+        "dfs.block.access.key.update.interval": "60",
         "dfs.cluster.administrators": f"{SUPERUSER} ",
         "dfs.permissions.superusergroup": SUPERUSER,
         "dfs.web.authentication.kerberos.principal": f"HTTP/_HOST@{config.kerberos.realm}",
