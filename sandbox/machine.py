@@ -7,11 +7,11 @@ import platform
 import shutil
 import tempfile
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from sandbox.places import INSTANCE, STATE
-from sandbox.shell import SandboxError, run, succeeds
+from sandbox.shell import SandboxError, run, succeeds, wait_until
 
 CNI_PLUGINS = Path("/usr/lib/cni")
 """Where Debian and Ubuntu put the plugins of containernetworking-plugins."""
@@ -127,13 +127,24 @@ def make_cgroup(name: str) -> None:
 
 
 def remove_cgroup(name: str) -> None:
-    """Take a control group and all below it away; processes in it must have ended."""
+    """Take a control group and all below it away; its processes are killed or ending, and a group is busy until the last is gone.
+
+    Raises SandboxError when it stays busy.
+    """
     for hierarchy in _hierarchies():
-        top = hierarchy / name
-        groups = sorted((path for path in top.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts))
+        wait_until(f"control group {hierarchy / name} is empty", partial(_removed, hierarchy / name), 60)
+
+
+def _removed(top: Path) -> bool:
+    """Take away what can be of a group and all below it; whether that was all."""
+    groups = sorted((path for path in top.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts))
+    try:
         for group in (*groups, top):
             if group.exists():
                 group.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def _hierarchies() -> list[Path]:
