@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from modules.data.kafka import plain, settings, shares, sizing
+from modules.data.kafka import operator, plain, settings, shares, sizing
 from modules.data.kafka.component import Kafka as Component
 from modules.data.kafka.config import Kafka, KafkaEngine, KafkaShare, Topic
 from modules.data.kafka.inside import backup
@@ -529,3 +529,44 @@ def test_a_part_that_ends_early_is_noticed() -> None:
     assert list(unpacked(io.BytesIO(whole))) == MESSAGES
     with pytest.raises(BackupError, match="ends early"):
         list(unpacked(io.BytesIO(whole[:-9])))
+
+
+def test_strimzi_is_told_no_setting_that_it_keeps_for_itself() -> None:
+    assert not [name for name in settings.shared(Kafka()) if name.startswith(operator.FORBIDDEN)]
+    for prefix in operator.FORBIDDEN:
+        assert settings.refusal(f"{prefix}x") or settings.refusal(prefix)
+
+
+def test_a_users_rules_are_the_same_with_either_engine() -> None:
+    users = [
+        each for each in operator.custom_resources(Kafka(), {"atlas": SHARE}) if each["kind"] == "KafkaUser"
+    ]
+    (found,) = [
+        each["spec"]["authorization"]["acls"] for each in users if each["metadata"]["name"] == "atlas"
+    ]
+    said = {
+        (
+            acl["resource"]["name"],
+            acl["resource"]["patternType"] == "prefix",
+            operation,
+            acl["type"] == "allow",
+        )
+        for acl in found
+        for operation in acl["operations"]
+    }
+    ours = tenant_rules("atlas", ["atlas.events"], create_topics=True)
+    assert said == {
+        (each.name, each.prefix, each.operation.title().replace("_", ""), each.allow) for each in ours
+    }
+
+
+def test_deleting_a_tenants_topic_resource_is_left_to_people() -> None:
+    recorded = declared(Kafka())
+    topic = recorded.one("kafka.strimzi.io/v1:KafkaTopic", "atlas.events")
+    assert topic.metadata.labels["longhouse.dev/tenant"] == "atlas"
+    assert topic.inputs.spec.replicas == 3
+
+
+def test_strimzis_passwords_are_in_secrets_only() -> None:
+    for each in operator.custom_resources(Kafka(), {"atlas": SHARE}):
+        assert shares.password(CREDENTIALS, "atlas") not in json.dumps(each)

@@ -44,7 +44,7 @@ _ALL_REASONS: Final = {
     "log.flush.interval.messages": "is left to replication: what is acknowledged is on several brokers",
 }
 _PLATFORMS: Final = (
-    "advertised.", "authorizer.", "broker.", "config.providers", "connections.max.reauth", "controller.", "early.start.",
+    "advertised.", "authorizer.", "broker.", "config.providers", "connections.max.reauth", "controller.", "early.start.", "host.name", "port",
     "inter.broker.", "listener", "log.dir", "log.retention.bytes", "log.segment.bytes", "metadata.", "min.insync", "node.",
     "default.replication", "offsets.topic.", "password.", "process.", "principal.", "sasl.", "security.", "share.coordinator.state.",
     "socket.request.max.bytes", "ssl.", "super.", "transaction.state.", "queued.max.request.bytes", "zookeeper.",
