@@ -7,6 +7,7 @@ no Cassandra runs in them, and the operator waits for the first one's Management
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -160,10 +161,9 @@ def test_each_rack_is_a_stateful_set_of_restricted_pods_on_nodes_of_its_zone(
 def test_the_servers_are_told_the_settings_that_the_plain_engine_runs_with(running: Live) -> None:
     stateful_set = made(running, "statefulset", "longhouse-home-rack-a-sts")
     inits = {each["name"]: each for each in stateful_set["spec"]["template"]["spec"]["initContainers"]}
-    (told,) = [
-        each["value"] for each in inits["server-config-init"]["env"] if each["name"] == "CONFIG_FILE_DATA"
-    ]
-    given = json.loads(told)
+    (told,) = [each for each in inits["server-config-init"]["env"] if each["name"] == "CONFIG_FILE_DATA"]
+    source = told["valueFrom"]["secretKeyRef"]
+    given = json.loads(base64.b64decode(made(running, "secret", source["name"])["data"][source["key"]]))
     wanted = json.loads(json.dumps(settings.cassandra_yaml(config(), ())))
     assert {key: given["cassandra-yaml"].get(key) for key in wanted} == wanted
     assert given["jvm-server-options"]["max_heap_size"] == "512m"

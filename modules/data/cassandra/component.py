@@ -119,6 +119,9 @@ class Cassandra(Component):
             self._secret(operator.TLS, self._tls(pair), home),
             self._secret(operator.ADMIN, self._admin, home),
             self._secret(
+                operator.CONFIG, operator.node_config(self._config, tuple(self._shares.values())), home
+            ),
+            self._secret(
                 operator.MANAGEMENT,
                 {
                     "tls.crt": management.certificate,
@@ -134,13 +137,7 @@ class Cassandra(Component):
             operator.API_VERSION,
             operator.KIND,
             self.meta(DATACENTER, namespace=NAMESPACE, annotations=operator.KEEP_VOLUMES),
-            {
-                "spec": operator.datacenter(
-                    self._config,
-                    tuple(self._shares.values()),
-                    storage_class=self._context.cluster.storage_class,
-                )
-            },
+            {"spec": operator.datacenter(self._config, storage_class=self._context.cluster.storage_class)},
             opts=self.child(pulumi.ResourceOptions(depends_on=[kinds, runs, *named])),
         )
 

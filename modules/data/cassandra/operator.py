@@ -9,6 +9,7 @@ Its webhook is not declared: what it checks the API server does by schema, or th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from functools import cache
 from typing import Any, Final
@@ -38,6 +39,7 @@ STORAGE_CLASSES: Final = "longhouse:cass-operator"
 
 TLS: Final = "cassandra-tls"
 ADMIN: Final = "cassandra-admin"
+CONFIG: Final = "cassandra-config"
 MANAGEMENT: Final = "cassandra-management"
 """Secret of the certificate by which the operator and the nodes' Management API know each other."""
 
@@ -127,9 +129,16 @@ def server() -> Server:
     )
 
 
-def datacenter(
-    config: Cassandra, shares: Collection[CassandraShare], *, storage_class: str | None
-) -> dict[str, Any]:
+def node_config(config: Cassandra, shares: Collection[CassandraShare]) -> dict[str, str]:
+    """The Secret with the nodes' settings. A change of it is rolled out by the operator, a rack at a time."""
+    found = {
+        "cassandra-yaml": settings.cassandra_yaml(config, shares),
+        "jvm-server-options": _jvm(config.memory),
+    }
+    return {"config": json.dumps(found, sort_keys=True)}
+
+
+def datacenter(config: Cassandra, *, storage_class: str | None) -> dict[str, Any]:
     """The `spec` of the CassandraDatacenter."""
     return {
         "clusterName": CLUSTER,
@@ -157,10 +166,8 @@ def datacenter(
                 }
             ],
         },
-        "config": {
-            "cassandra-yaml": settings.cassandra_yaml(config, shares),
-            "jvm-server-options": _jvm(config.memory),
-        },
+        # Not `config`: its schema says that it is text, so server-side apply takes no object there.
+        "configSecret": CONFIG,
         # Said, though it is the default: with another image than upstream's it would be off.
         "readOnlyRootFilesystem": True,
         "podTemplateSpec": {
