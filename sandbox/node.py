@@ -20,7 +20,7 @@ import yaml
 from sandbox import control_plane, machine
 from sandbox.control_plane import ControlPlane
 from sandbox.namespaces import Namespaces
-from sandbox.places import BIN, INSTANCE, KUBECONFIG, STATE
+from sandbox.places import BIN, INSTANCE, KUBECONFIG, LOGS, STATE
 from sandbox.process import Process
 from sandbox.shell import succeeds, wait_until
 
@@ -164,6 +164,8 @@ class RealNode:
             "failCgroupV1": False,
             "failSwapOn": False,
             "localStorageCapacityIsolation": False,
+            # Each node its own: a kubelet clears away logs of pods that it does not know, those of a node beside it too.
+            "podLogsDir": str(LOGS / "pods"),
             "clusterDNS": [self.dns],
             "clusterDomain": "cluster.local",
             "resolvConf": "",
