@@ -129,6 +129,7 @@ class Cassandra(Component):
                     "ca.crt": self._context.authority.bundle,
                 },
                 home,
+                "kubernetes.io/tls",
             ),
         ]
         self._node_metrics(home)
@@ -203,10 +204,13 @@ class Cassandra(Component):
             opts=self.child(pulumi.ResourceOptions(depends_on=[home, self._context.monitors])),
         )
 
-    def _secret(self, name: str, files: Mapping[str, str], home: StoreNamespace) -> Secret:
+    def _secret(
+        self, name: str, files: Mapping[str, str], home: StoreNamespace, kind: str = "Opaque"
+    ) -> Secret:
         return Secret(
             f"{NAMESPACE}-{name}",
             metadata=self.meta(name, namespace=NAMESPACE),
+            type=kind,
             string_data={key: secret(value) for key, value in files.items()},
             opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
         )
