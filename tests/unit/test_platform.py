@@ -100,8 +100,13 @@ def test_every_flavor_that_a_queue_names_is_declared(profile: str) -> None:
 
 
 def test_nobody_is_made_administrator_of_the_cluster(profile: str) -> None:
+    """Over all namespaces nobody may do more than read what no secret is in."""
     recorded = declared(profile)
-    assert not recorded.of("rbac.authorization.k8s.io/v1:ClusterRoleBinding")
+    roles = recorded.named("rbac.authorization.k8s.io/v1:ClusterRole")
+    for binding in recorded.of("rbac.authorization.k8s.io/v1:ClusterRoleBinding"):
+        for rule in roles[binding.inputs.roleRef.name].inputs.rules:
+            assert set(rule.verbs) <= {"get", "list", "watch"}
+            assert not {"secrets", "*"} & set(rule.resources)
     for binding in recorded.of("rbac.authorization.k8s.io/v1:RoleBinding"):
         role = binding.inputs.roleRef
         assert role.kind == "Role" or role.name.startswith("longhouse:tenant-")
