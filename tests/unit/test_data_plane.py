@@ -89,8 +89,6 @@ class TestEveryServer:
             if each.object_name == "realm":
                 continue
             namespace = each.metadata.namespace
-            if (namespace, each.object_name) == ("hdfs", "realm"):
-                continue
             selector = (namespace, *sorted(each.spec.selector.matchLabels.items()))
             exporter = (namespace, ("app.kubernetes.io/name", "exporter"))
             assert monitored & {selector, exporter}, f"{each.object_name} has no monitor"
