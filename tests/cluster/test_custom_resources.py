@@ -6,7 +6,6 @@ rules, takes; and what is built in is what Kubernetes takes. Charts are not expa
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import pytest
 
 from modules.kit import crds
-from modules.kit.credentials import Credentials
-from profiles.load import load, names
-from stacks.platform import platform
+from profiles.load import names
 from tests.api_server import ApiServer, api_server
-from tests.conftest import Declared, record
+from tests.conftest import Declared
+from tests.shipped import declared
 from upstream import part, strimzi
 
 pytestmark = pytest.mark.data
@@ -35,10 +33,9 @@ KINDS = {
 Object = dict[str, Any]
 
 
-@functools.cache
-def declared(profile: str) -> tuple[Declared, ...]:
+def objects_of(profile: str) -> tuple[Declared, ...]:
     """Every object but charts' and CustomResourceDefinitions, namespaces first."""
-    found = record(lambda: platform(load(profile), Credentials(bytes(range(32))))).objects
+    found = declared(profile).objects
     kept = [each for each in found if not each.type.endswith(":CustomResourceDefinition")]
     return tuple(sorted(kept, key=lambda each: each.type != "kubernetes:core/v1:Namespace"))
 
@@ -77,7 +74,7 @@ def _files(name: str, pattern: str) -> list[Path]:
 def test_an_api_server_with_upstreams_kinds_takes_every_object_of_the_profile(
     server: ApiServer, profile: str
 ) -> None:
-    objects = [manifest(each) for each in declared(profile)]
+    objects = [manifest(each) for each in objects_of(profile)]
     for each in objects:
         if each["kind"] == "Namespace":
             server.kubectl("create", "namespace", each["metadata"]["name"])

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from modules.kit.credentials import Credentials
 from policies.catalogue import RULES
 from policies.crossguard import plain
 from policies.preview import CHECKOUT
 from policies.resource import NAMESPACE, Resource, kubernetes_resources
 from policies.rule import violations
 from profiles.load import load
-from stacks.platform import platform
-from tests.conftest import Recording
+from tests.shipped import declared
 
 SHIPPED = sorted({path.stem for path in (CHECKOUT / "profiles").glob("*.yaml")} - {"base"})
-_SECRET = bytes(range(32)).hex()
-
-Recorded = Callable[[Callable[[], object]], Recording]
 
 
-def _declared(profile: str, recorded: Recorded) -> list[Resource]:
-    declared = recorded(lambda: platform(load(profile), Credentials.of(_SECRET))).resources
+def _declared(profile: str) -> list[Resource]:
     return [
         resource
-        for each in declared
+        for each in declared(profile).resources
         for resource in kubernetes_resources(each.urn, each.type, each.name, plain(each.inputs))
     ]
 
 
 @pytest.mark.parametrize("profile", SHIPPED)
-def test_what_a_shipped_profile_declares_keeps_every_rule(profile: str, recorded: Recorded) -> None:
-    resources = _declared(profile, recorded)
+def test_what_a_shipped_profile_declares_keeps_every_rule(profile: str) -> None:
+    resources = _declared(profile)
     assert [each.text for each in violations(RULES, resources)] == []
 
 
 @pytest.mark.parametrize("profile", SHIPPED)
-def test_the_rules_find_the_tenants_of_a_shipped_profile(profile: str, recorded: Recorded) -> None:
-    homes = {each.tenant for each in _declared(profile, recorded) if each.kind == NAMESPACE and each.tenant}
+def test_the_rules_find_the_tenants_of_a_shipped_profile(profile: str) -> None:
+    homes = {each.tenant for each in _declared(profile) if each.kind == NAMESPACE and each.tenant}
     assert homes == set(load(profile).tenants)
     assert homes, "rules over no tenant prove nothing"

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from modules.kit import quantities
-from modules.kit.credentials import Credentials
 from profiles.load import load, names
-from stacks.platform import platform
-from tests.conftest import Declared, Recording, record
+from tests.conftest import Declared
+from tests.shipped import declared
 
-MASTER = bytes(range(32))
 WITH_STORES = tuple(name for name in names() if name != "local-simulated")
 LOCAL_LIMIT_GIB = 5
 """Most memory that the local profile's stores may ever take together: a laptop of 16 GiB has to do more than store."""
 
 LEAST_SECRET = 16
 """Characters from which on a Secret's value is a secret, and not a name, a port or a flag that stands elsewhere too."""
-
-
-@functools.cache
-def declared(profile: str) -> Recording:
-    return record(lambda: platform(load(profile), Credentials(MASTER)))
 
 
 def stores(profile: str) -> frozenset[str]:

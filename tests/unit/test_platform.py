@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import subprocess
 import sys
@@ -18,14 +17,9 @@ from modules.kit.credentials import Credentials
 from profiles.load import load, names
 from stacks.platform import platform
 from tests.conftest import Recording, record
+from tests.shipped import MASTER, declared
 
-MASTER = bytes(range(32))
 PROFILES = names()
-
-
-@functools.cache
-def declared(profile: str) -> Recording:
-    return record(lambda: platform(load(profile), Credentials(MASTER)))
 
 
 pytestmark = pytest.mark.parametrize("profile", PROFILES)
