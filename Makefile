@@ -49,11 +49,11 @@ verify: .venv/ready  ## check the running platform by what it does (WHAT=foundat
 	@$(PYTHON) -m pytest tests/cluster --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))
 
 test: .venv/ready  ## everything: static checks, unit tests, then the platform on an embedded cluster of its own
-	@echo "[1/3] static checks, about 1 minute; about 11 left, and 20 more where the tools are not built yet"
+	@echo "[1/3] static checks, about 1 minute; about 30 left, and 30 more where tools and images are not built yet"
 	@$(MAKE) --no-print-directory check
-	@echo "[2/3] tests that need no cluster, about 1 minute; about 10 left"
+	@echo "[2/3] tests that need no cluster, about 3 minutes; about 29 left"
 	@$(MAKE) --no-print-directory unit
-	@echo "[3/3] an embedded cluster from up to down, about 9 minutes"
+	@echo "[3/3] an embedded cluster from up to down, about 26 minutes"
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose \
 		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_leaving.py tests/policies/test_real_preview.py \
 		tests/lifecycle/test_down.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py
