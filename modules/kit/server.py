@@ -153,7 +153,7 @@ def declare_secrets(
         Secret(
             f"{namespace}-{names[each.name]}",
             metadata=component.meta(names[each.name], namespace=namespace),
-            string_data={name: secret(content) for name, content in each.files.items()},
+            string_data={name: secret(content) for name, content in each.files.items()} or None,
             data=pods.encoded(each.binary),
             opts=opts,
         )
@@ -185,7 +185,7 @@ def _stateful_set(
         service_name=server.name,
         replicas=server.replicas,
         pod_management_policy="Parallel" if server.together else "OrderedReady",
-        update_strategy=_ALL_AT_ONCE if server.update_at_once else None,
+        update_strategy=_ALL_AT_ONCE if server.update_at_once and server.replicas > 1 else None,
         selector=LabelSelectorArgs(match_labels=selector),
         template=PodTemplateSpecArgs(
             metadata=ObjectMetaArgs(
