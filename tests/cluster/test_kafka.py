@@ -219,7 +219,7 @@ def _written_while_killed(live: Live, writer: Pod, broker: str) -> tuple[Any, fl
     """What the writer says that wrote meanwhile, and after how many seconds the broker was ready again."""
     run = writer.host.run
     run(
-        "rm -f /tmp/stop /tmp/said; nohup python3 -c %s %s > /tmp/log 2>&1 &",
+        "rm -f /tmp/stop /tmp/said /tmp/ended; (nohup python3 -c %s %s > /tmp/log 2>&1; touch /tmp/ended) > /tmp/shell 2>&1 &",
         CLIENT + WRITER,
         str(time.time_ns()),
     )
@@ -231,9 +231,10 @@ def _written_while_killed(live: Live, writer: Pod, broker: str) -> tuple[Any, fl
     ready = time.monotonic() - killed
     time.sleep(2)
     run("touch /tmp/stop")
-    ended = live.eventually("the writer is done", lambda: run("cat /tmp/said /tmp/log").stdout, 120)
-    assert ended.startswith("{"), ended
-    return json.loads(ended.splitlines()[0]), ready
+    live.eventually("the writer is done", lambda: run("test -e /tmp/ended").rc == 0, 120)
+    said = run("cat /tmp/said")
+    assert said.rc == 0, run("cat /tmp/log").stdout
+    return json.loads(said.stdout), ready
 
 
 def _uid(live: Live, pod: str) -> str:
