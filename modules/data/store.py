@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret, ServiceAccount
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
+from pulumi_kubernetes.core.v1 import ConfigMap, Namespace, Secret
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import (
     IPBlockArgs,
     NetworkPolicy,
@@ -17,10 +17,10 @@ from pulumi_kubernetes.networking.v1 import (
     NetworkPolicyPeerArgs,
     NetworkPolicySpecArgs,
 )
-from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
+from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs
 
-from modules.foundation.certificates.authority import Authority
-from modules.kit import clients, labels, names, network_policies, pods, task
+from modules.foundation.certificates.authority import Authority, KeyPair
+from modules.kit import accounts, clients, labels, names, network_policies, pods, task
 from modules.kit.cluster import Cluster
 from modules.kit.component import Component, secret
 from modules.kit.credentials import Credentials
@@ -142,7 +142,7 @@ class StoreNamespace(Component):
         )
         if backups is not None and backups.namespace != name:
             self._policy("programs-to-backups", programs_only(_to_bucket(backups)))
-        self._declare_account()
+        self._declare_account(home)
         self.register_outputs({"namespace": name})
 
     def _policy(self, name: str, spec: NetworkPolicySpecArgs) -> None:
@@ -150,7 +150,7 @@ class StoreNamespace(Component):
             f"{self.name}-{name}", metadata=self.meta(name, namespace=self.name), spec=spec, opts=self._inside
         )
 
-    def _declare_account(self) -> None:
+    def _declare_account(self, home: Namespace) -> None:
         """The list of what is retained, and the account that may write it."""
         name = retained.NAME
         ConfigMap(
@@ -158,29 +158,10 @@ class StoreNamespace(Component):
             metadata=self.meta(name, namespace=self.name, extra_labels={labels.RETAINED: self.name}),
             opts=self._inside,
         )
-        account = ServiceAccount(
-            f"{self.name}-{ACCESS_ACCOUNT}",
-            metadata=self.meta(ACCESS_ACCOUNT, namespace=self.name),
-            automount_service_account_token=True,
-            opts=self._inside,
+        rule = PolicyRuleArgs(
+            api_groups=[""], resources=["configmaps"], resource_names=[name], verbs=["get", "patch"]
         )
-        role = Role(
-            f"{self.name}-{ACCESS_ACCOUNT}",
-            metadata=self.meta(ACCESS_ACCOUNT, namespace=self.name),
-            rules=[
-                PolicyRuleArgs(
-                    api_groups=[""], resources=["configmaps"], resource_names=[name], verbs=["get", "patch"]
-                )
-            ],
-            opts=self._inside,
-        )
-        RoleBinding(
-            f"{self.name}-{ACCESS_ACCOUNT}",
-            metadata=self.meta(ACCESS_ACCOUNT, namespace=self.name),
-            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=ACCESS_ACCOUNT),
-            subjects=[SubjectArgs(kind="ServiceAccount", name=ACCESS_ACCOUNT, namespace=self.name)],
-            opts=self.child(pulumi.ResourceOptions(depends_on=[account, role])),
-        )
+        accounts.declare(self, self.name, ACCESS_ACCOUNT, [rule], [home])
 
 
 def binding(
@@ -193,19 +174,68 @@ def binding(
 ) -> Secret:
     """The Secret named after the store in the tenant's namespace: all that a client needs, one file a key.
 
-    Keys that mean the same everywhere are the well-known ones of Service Binding for Kubernetes 1.0 ("Well-known Secret
-    Entries": type, provider, host, port, uri, username, password, certificates). ``binary`` are files that are no text.
+    ``binary`` are files that are no text.
     """
+    meta = component.meta(store, namespace=names.namespace(tenant), extra_labels={labels.TENANT: tenant})
+    return _binding(component, tenant, store, facts, meta, context.homes[tenant], binary)
+
+
+def service_binding(
+    component: Component,
+    service: str,
+    namespace: str,
+    store: str,
+    facts: Mapping[str, str],
+    home: pulumi.Resource,
+) -> Secret:
+    """The same for a service of the platform itself, in its ``namespace``, which is the resource ``home``."""
+    return _binding(component, service, store, facts, component.meta(store, namespace=namespace), home)
+
+
+def _binding(
+    component: Component,
+    whose: str,
+    store: str,
+    facts: Mapping[str, str],
+    meta: ObjectMetaArgs,
+    home: pulumi.Resource,
+    binary: Mapping[str, bytes] | None = None,
+) -> Secret:
+    """Keys that mean the same everywhere are the well-known ones of Service Binding for Kubernetes 1.0 ("Well-known Secret
+    Entries": type, provider, host, port, uri, username, password, certificates)."""
     return Secret(
-        f"{tenant}-{store}-binding",
-        metadata=component.meta(
-            store, namespace=names.namespace(tenant), extra_labels={labels.TENANT: tenant}
-        ),
+        f"{whose}-{store}-binding",
+        metadata=meta,
         type=f"servicebinding.io/{store}",
         string_data={key: secret(value) for key, value in {"type": store, **facts}.items()},
         data=pods.encoded(binary or {}),
-        opts=component.child(pulumi.ResourceOptions(depends_on=[context.homes[tenant]])),
+        opts=component.child(pulumi.ResourceOptions(depends_on=[home])),
     )
+
+
+def named_secret(
+    component: Component,
+    home: StoreNamespace,
+    name: str,
+    files: Mapping[str, str],
+    kind: str = "Opaque",
+) -> Secret:
+    """A Secret of the store's namespace that an operator's resource refers to by its name."""
+    return Secret(
+        f"{home.name}-{name}",
+        metadata=component.meta(name, namespace=home.name),
+        type=kind,
+        string_data={key: secret(value) for key, value in files.items()},
+        opts=component.child(pulumi.ResourceOptions(depends_on=[home])),
+    )
+
+
+def named_key_pair(
+    component: Component, home: StoreNamespace, name: str, pair: KeyPair, authority: str
+) -> Secret:
+    """The same for a certificate with its key, and ``authority``, who signed it, beside them."""
+    files = {"tls.crt": pair.certificate, "tls.key": pair.private_key, "ca.crt": authority}
+    return named_secret(component, home, name, files, "kubernetes.io/tls")
 
 
 def _from(namespaces: Sequence[str], ports: Sequence[int]) -> NetworkPolicySpecArgs:
@@ -223,10 +253,7 @@ def _from(namespaces: Sequence[str], ports: Sequence[int]) -> NetworkPolicySpecA
 
 def programs_only(spec: NetworkPolicySpecArgs) -> NetworkPolicySpecArgs:
     """The grant for pods that run a program, instead of for all."""
-    spec.pod_selector = LabelSelectorArgs(
-        match_expressions=[LabelSelectorRequirementArgs(key=task.PROGRAM, operator="Exists")]
-    )
-    return spec
+    return network_policies.only_having(spec, task.PROGRAM)
 
 
 def _to_bucket(bucket: Bucket) -> NetworkPolicySpecArgs:

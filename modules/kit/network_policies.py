@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
 from pulumi_kubernetes.networking.v1 import (
     IPBlockArgs,
     NetworkPolicyEgressRuleArgs,
@@ -63,6 +63,20 @@ def deny_all() -> NetworkPolicySpecArgs:
 def allow_dns() -> NetworkPolicySpecArgs:
     """All pods may ask the cluster's DNS."""
     return _egress([in_namespace(DNS_NAMESPACE, DNS_PODS)], ports([DNS_PORT], "UDP") + ports([DNS_PORT]))
+
+
+def only(spec: NetworkPolicySpecArgs, labels: dict[str, str]) -> NetworkPolicySpecArgs:
+    """A grant to the pods that have the labels, instead of to all."""
+    spec.pod_selector = LabelSelectorArgs(match_labels=labels)
+    return spec
+
+
+def only_having(spec: NetworkPolicySpecArgs, label: str) -> NetworkPolicySpecArgs:
+    """A grant to the pods that have the label, whatever its value, instead of to all."""
+    spec.pod_selector = LabelSelectorArgs(
+        match_expressions=[LabelSelectorRequirementArgs(key=label, operator="Exists")]
+    )
+    return spec
 
 
 def allow_api_server(api_server: ApiServer) -> NetworkPolicySpecArgs:

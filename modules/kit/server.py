@@ -128,7 +128,7 @@ def declare(component: Component, server: Server, depends_on: Sequence[pulumi.Re
         opts=inside,
     )
     if server.scrape and server.scrape.port in server.ports:
-        _monitor(component, server, server.scrape, inside)
+        monitor(component, server.namespace, server.name, selector, server.scrape, inside)
     return StatefulSet(
         f"{server.namespace}-{server.name}",
         metadata=component.meta(server.name, namespace=server.namespace),
@@ -246,23 +246,29 @@ def _ports(ports: Mapping[str, int]) -> list[ServicePortArgs]:
     return [ServicePortArgs(name=name, port=port, target_port=port) for name, port in ports.items()]
 
 
-def _monitor(
-    component: Component, server: Server, scrape: Scrape, opts: pulumi.ResourceOptions
+def monitor(
+    component: Component,
+    namespace: str,
+    name: str,
+    selector: Mapping[str, str],
+    scrape: Scrape,
+    opts: pulumi.ResourceOptions,
 ) -> CustomObject:
+    """Where the metrics of some pods are: those of a server, or those that an operator makes. Depends on the kind PodMonitor."""
     endpoint: dict[str, object] = {"port": scrape.port, "path": scrape.path, "scheme": scrape.scheme}
     if scrape.token:
-        name, key = scrape.token
-        endpoint["authorization"] = {"credentials": {"name": name, "key": key}}
+        secret_name, key = scrape.token
+        endpoint["authorization"] = {"credentials": {"name": secret_name, "key": key}}
     trust: dict[str, object] = {"serverName": scrape.server_name} if scrape.server_name else {}
     if scrape.ca:
         trust["ca"] = {"secret": {"name": scrape.ca[0], "key": scrape.ca[1]}}
     if trust:
         endpoint["tlsConfig"] = trust
     return CustomObject(
-        f"{server.namespace}-{server.name}",
+        f"{namespace}-{name}",
         "monitoring.coreos.com/v1",
         "PodMonitor",
-        component.meta(server.name, namespace=server.namespace),
-        {"spec": {"selector": {"matchLabels": {NAME: server.name}}, "podMetricsEndpoints": [endpoint]}},
+        component.meta(name, namespace=namespace),
+        {"spec": {"selector": {"matchLabels": dict(selector)}, "podMetricsEndpoints": [endpoint]}},
         opts=opts,
     )

@@ -83,7 +83,7 @@ def running(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
     image = images.CASS_OPERATOR_IMAGE
     images.CASS_OPERATOR.build()
     Cluster(load("local"), None).node.import_image(image.build(), image.reference)
-    crds = sorted((operator.pin().directory / operator.CRDS).glob("*.yaml"))
+    crds = operator.operator().crd_files
     kinds = [f"--filename={each}" for each in crds]
     live.kubectl("apply", "--server-side", *kinds)
     live.eventually(

@@ -22,7 +22,6 @@ from tests.cluster.test_custom_resources import manifest
 from tests.conftest import record
 from tests.live import Live, Object
 from tests.unit.examples import BACKUPS, store_context
-from upstream import part
 
 pytestmark = pytest.mark.data
 
@@ -76,7 +75,7 @@ def running(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
     image = images.PXC_OPERATOR_IMAGE
     images.PXC_OPERATOR.build()
     Cluster(load("local"), None).node.import_image(image.build(), image.reference)
-    crds = sorted((part(operator.PART).directory / operator.CRDS).glob("*.yaml"))
+    crds = operator.operator().crd_files
     kinds = [f"--filename={each}" for each in crds]
     live.kubectl("apply", "--server-side", *kinds)
     live.eventually(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cassandra.cluster import NoHostAvailable
 
+from modules.data import store_operator
 from modules.data.cassandra import operator, plain, settings, sizing
 from modules.data.cassandra.component import Cassandra, keyspace_of
 from modules.data.cassandra.config import Cassandra as Config
@@ -139,7 +140,7 @@ class TestOperator:
         recorded = declared(RING)
         everywhere = recorded.one("rbac.authorization.k8s.io/v1:ClusterRole", operator.STORAGE_CLASSES)
         assert [list(each.resources) for each in everywhere.inputs.rules] == [["storageclasses"]]
-        own = recorded.one("rbac.authorization.k8s.io/v1:Role", operator.ACCOUNT)
+        own = recorded.one("rbac.authorization.k8s.io/v1:Role", store_operator.NAME)
         assert own.metadata.namespace == "cassandra"
 
 

@@ -9,6 +9,7 @@ import json
 import pytest
 from pulumi_kubernetes.core.v1 import Namespace
 
+from modules.data import store_operator
 from modules.data.mysql import accounts, exporter, operator, plain, settings, sizing
 from modules.data.mysql.component import MySql
 from modules.data.mysql.config import SERVER_ACCOUNTS, SERVER_SCHEMAS, MySqlEngine, MySqlShare, ServiceSchema
@@ -299,7 +300,7 @@ class TestOperator:
     def test_the_operator_may_act_in_its_namespace_only(self) -> None:
         recorded = declared("cluster")
         assert not recorded.of("rbac.authorization.k8s.io/v1:ClusterRole")
-        role = recorded.one("rbac.authorization.k8s.io/v1:Role", operator.ACCOUNT)
+        role = recorded.one("rbac.authorization.k8s.io/v1:Role", store_operator.NAME)
         assert role.metadata.namespace == "mysql"
         assert not [each for each in role.inputs.rules if "*" in list(each.verbs)]
 

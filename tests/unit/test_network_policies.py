@@ -130,3 +130,13 @@ def test_grants_in_one_direction_say_nothing_of_the_other() -> None:
     spec = plain(declared(network_policies.together(network_policies.allow_dns())))
     assert spec["policyTypes"] == ["Egress"]
     assert "ingress" not in spec
+
+
+def test_a_grant_is_narrowed_to_the_pods_that_have_a_label_or_one_of_its_values() -> None:
+    whole = declared(network_policies.allow_dns())
+    one = declared(network_policies.only(network_policies.allow_dns(), {"app": "one"}))
+    having = declared(network_policies.only_having(network_policies.allow_dns(), "app"))
+    assert plain(whole.podSelector) == {}
+    assert plain(one.podSelector) == {"matchLabels": {"app": "one"}}
+    assert plain(having.podSelector) == {"matchExpressions": [{"key": "app", "operator": "Exists"}]}
+    assert plain(one.egress) == plain(having.egress) == plain(whole.egress)

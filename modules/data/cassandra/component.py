@@ -9,34 +9,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ConfigMap, Secret, ServiceAccount
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
-from pulumi_kubernetes.networking.v1 import NetworkPolicy
-from pulumi_kubernetes.rbac.v1 import (
-    ClusterRole,
-    ClusterRoleBinding,
-    PolicyRuleArgs,
-    Role,
-    RoleBinding,
-    RoleRefArgs,
-    SubjectArgs,
-)
+from pulumi_kubernetes.core.v1 import ConfigMap
+from pulumi_kubernetes.rbac.v1 import ClusterRole, ClusterRoleBinding, RoleRefArgs
 
-from modules.data import store
+from modules.data import store, store_operator
 from modules.data.cassandra import config, operator, plain, settings
 from modules.data.cassandra.config import CLIENT_PORTS, CQL_PORT, DATACENTER, NAMESPACE, Engine
 from modules.data.cassandra.settings import ADMIN, ADMIN_PATH
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.certificates.authority import KeyPair
 from modules.foundation.tenants.config import Tenant
-from modules.kit import network_policies, server, task
-from modules.kit.component import Component, secret
-from modules.kit.crds import Crds
+from modules.kit import accounts, server, task
+from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
 from modules.kit.pods import SecretFiles
+from modules.kit.server import Scrape
 from modules.kit.task import Program, Run
-
-_RBAC = "rbac.authorization.k8s.io"
 
 
 class Cassandra(Component):
@@ -101,118 +89,60 @@ class Cassandra(Component):
 
     def _operator(self, home: StoreNamespace) -> pulumi.Resource:
         """The operator, what its resource names, and the resource, which is ready when the whole ring is."""
-        crds = sorted((operator.pin().directory / operator.CRDS).glob("*.yaml"))
-        kinds = Crds("cassandra-kinds", crds, owner=self.owner, opts=self.child())
-        grants = self._operator_grants(home)
         images = ConfigMap(
             f"{NAMESPACE}-images",
             metadata=self.meta("images", namespace=NAMESPACE, extra_labels={"k8ssandra.io/config": "image"}),
             data={"image_config.yaml": operator.image_config()},
             opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
         )
-        runs = server.declare(self, operator.server(), [home, kinds, images, self._context.monitors, *grants])
+        runs = store_operator.declare(
+            self, operator.operator(), self._context, [home, images, self._storage_classes()]
+        )
         pair = self._context.authority.server("cassandra/server", operator.names(), calls=True)
         management = self._context.authority.server(
             "cassandra/management", (f"management.{NAMESPACE}.svc",), calls=True
         )
+        files = {
+            operator.TLS: self._tls(pair),
+            operator.ADMIN: self._admin,
+            operator.CONFIG: operator.node_config(self._config, tuple(self._shares.values())),
+        }
+        authority = self._context.authority.bundle
         named = [
-            self._secret(operator.TLS, self._tls(pair), home),
-            self._secret(operator.ADMIN, self._admin, home),
-            self._secret(
-                operator.CONFIG, operator.node_config(self._config, tuple(self._shares.values())), home
-            ),
-            self._secret(
-                operator.MANAGEMENT,
-                {
-                    "tls.crt": management.certificate,
-                    "tls.key": management.private_key,
-                    "ca.crt": self._context.authority.bundle,
-                },
-                home,
-                "kubernetes.io/tls",
-            ),
+            *(store.named_secret(self, home, name, each) for name, each in files.items()),
+            store.named_key_pair(self, home, operator.MANAGEMENT, management, authority),
         ]
-        self._node_metrics(home)
+        server.monitor(
+            self,
+            NAMESPACE,
+            "nodes",
+            {"cassandra.datastax.com/datacenter": DATACENTER},
+            Scrape(port=operator.NODE_METRICS),
+            self.child(pulumi.ResourceOptions(depends_on=[home, self._context.monitors])),
+        )
         return CustomObject(
             f"{NAMESPACE}-{DATACENTER}",
             operator.API_VERSION,
             operator.KIND,
             self.meta(DATACENTER, namespace=NAMESPACE, annotations=operator.KEEP_VOLUMES),
             {"spec": operator.datacenter(self._config, storage_class=self._context.cluster.storage_class)},
-            opts=self.child(pulumi.ResourceOptions(depends_on=[kinds, runs, *named])),
+            opts=self.child(pulumi.ResourceOptions(depends_on=[*runs, *named])),
         )
 
-    def _operator_grants(self, home: StoreNamespace) -> list[pulumi.Resource]:
-        """What the operator may do and whom it may call: its roles are upstream's own, in this namespace but for storage classes."""
-        inside = self.child(pulumi.ResourceOptions(depends_on=[home]))
-        account = ServiceAccount(
-            f"{NAMESPACE}-{operator.ACCOUNT}",
-            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
-            automount_service_account_token=True,
-            opts=inside,
-        )
-        role = Role(
-            f"{NAMESPACE}-{operator.ACCOUNT}",
-            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
-            rules=_rules("Role"),
-            opts=inside,
-        )
-        everywhere = ClusterRole(
+    def _storage_classes(self) -> ClusterRoleBinding:
+        """Storage classes belong to no namespace: what the operator may see of them is upstream's own ClusterRole."""
+        role = ClusterRole(
             operator.STORAGE_CLASSES,
             metadata=self.meta(operator.STORAGE_CLASSES),
-            rules=_rules("ClusterRole"),
+            rules=accounts.rules(operator.operator().rules("ClusterRole")),
             opts=self.child(),
         )
-        subjects = [SubjectArgs(kind="ServiceAccount", name=operator.ACCOUNT, namespace=NAMESPACE)]
-        bound = RoleBinding(
-            f"{NAMESPACE}-{operator.ACCOUNT}",
-            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
-            role_ref=RoleRefArgs(api_group=_RBAC, kind="Role", name=operator.ACCOUNT),
-            subjects=subjects,
-            opts=self.child(pulumi.ResourceOptions(depends_on=[account, role])),
-        )
-        looks = ClusterRoleBinding(
+        return ClusterRoleBinding(
             operator.STORAGE_CLASSES,
             metadata=self.meta(operator.STORAGE_CLASSES),
-            role_ref=RoleRefArgs(api_group=_RBAC, kind="ClusterRole", name=operator.STORAGE_CLASSES),
-            subjects=subjects,
-            opts=self.child(pulumi.ResourceOptions(depends_on=[account, everywhere])),
-        )
-        calls = network_policies.allow_api_server(self._context.cluster.api_server)
-        calls.pod_selector = LabelSelectorArgs(match_labels={server.NAME: operator.SERVER})
-        policy = NetworkPolicy(
-            f"{NAMESPACE}-operator-to-api-server",
-            metadata=self.meta("operator-to-api-server", namespace=NAMESPACE),
-            spec=calls,
-            opts=inside,
-        )
-        return [bound, looks, policy]
-
-    def _node_metrics(self, home: StoreNamespace) -> None:
-        """Where the nodes' metrics are: the Management API's agent serves them."""
-        CustomObject(
-            f"{NAMESPACE}-nodes",
-            "monitoring.coreos.com/v1",
-            "PodMonitor",
-            self.meta("nodes", namespace=NAMESPACE),
-            {
-                "spec": {
-                    "selector": {"matchLabels": {"cassandra.datastax.com/datacenter": DATACENTER}},
-                    "podMetricsEndpoints": [{"port": operator.NODE_METRICS, "path": "/metrics"}],
-                }
-            },
-            opts=self.child(pulumi.ResourceOptions(depends_on=[home, self._context.monitors])),
-        )
-
-    def _secret(
-        self, name: str, files: Mapping[str, str], home: StoreNamespace, kind: str = "Opaque"
-    ) -> Secret:
-        return Secret(
-            f"{NAMESPACE}-{name}",
-            metadata=self.meta(name, namespace=NAMESPACE),
-            type=kind,
-            string_data={key: secret(value) for key, value in files.items()},
-            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
+            role_ref=RoleRefArgs(api_group=accounts.RBAC, kind="ClusterRole", name=operator.STORAGE_CLASSES),
+            subjects=[accounts.subject(NAMESPACE, store_operator.NAME)],
+            opts=self.child(pulumi.ResourceOptions(depends_on=[role])),
         )
 
     def _tls(self, pair: KeyPair) -> dict[str, str]:
@@ -296,13 +226,6 @@ def _passwords(context: StoreContext) -> list[str]:
     """The superuser's password, and the one that a rotation replaces."""
     epochs = [context.credentials, context.credentials.previous()]
     return [each.password("cassandra/admin") for each in epochs if each is not None]
-
-
-def _rules(kind: str) -> list[PolicyRuleArgs]:
-    return [
-        PolicyRuleArgs(api_groups=each["apiGroups"], resources=each["resources"], verbs=each["verbs"])
-        for each in operator.rules(kind)
-    ]
 
 
 def _cqlshrc(keyspace: str, host: str) -> str:

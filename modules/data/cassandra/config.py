@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from modules.kit.clock import Cron
 from modules.kit.model import IMMUTABLE, Model
 from modules.kit.names import LabelValue
 from modules.kit.network import Reach
@@ -52,9 +53,7 @@ class Cassandra(Model):
     disk: Memory = "1Ti"
     """Disk of a node. Compaction rewrites what is there beside it, so about half of it can hold data."""
 
-    backup: Annotated[
-        str, Field(pattern=r"^(\S+ ){4}\S+$", json_schema_extra={"examples": ["30 1 * * *"]})
-    ] = "30 1 * * *"
+    backup: Cron = "30 1 * * *"
     """When all keyspaces are backed up: five fields of cron, UTC."""
 
     @property

@@ -14,26 +14,21 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any, Final
 
-import yaml
-
 from modules.data.cassandra import settings, sizing
 from modules.data.cassandra.config import CLUSTER, DATACENTER, NAMESPACE, Cassandra, CassandraShare
+from modules.data.store_operator import StoreOperator
 from modules.kit.labels import MANAGED_BY
-from modules.kit.pods import Container, Pod, Probe
-from modules.kit.server import METRICS, Server
+from modules.kit.pods import Container, Probe
+from modules.kit.server import METRICS
 from upstream import Part, maven, part
 
 PART: Final = "cass-operator"
 API_VERSION: Final = "cassandra.datastax.com/v1beta1"
 KIND: Final = "CassandraDatacenter"
-CRDS: Final = "config/crd/bases"
-RBAC: Final = "config/rbac/role.yaml"
 IMAGES: Final = "config/imageconfig/image_config.yaml"
 
 HOST: Final = f"{CLUSTER}-{DATACENTER}-service.{NAMESPACE}.svc"
 """Service of the datacenter: every node that is ready (``GetDatacenterServiceName``)."""
-SERVER: Final = "operator"
-ACCOUNT: Final = "operator"
 STORAGE_CLASSES: Final = "longhouse:cass-operator"
 """ClusterRole: storage classes belong to no namespace."""
 
@@ -87,44 +82,33 @@ def image_config() -> str:
     return (pin().directory / IMAGES).read_text()
 
 
-def rules(kind: str) -> list[dict[str, Any]]:
-    """What upstream's own Role, or ClusterRole, lets the operator do."""
-    documents = yaml.safe_load_all((pin().directory / RBAC).read_text())
-    found: list[dict[str, Any]] = next(each["rules"] for each in documents if each["kind"] == kind)
-    return found
-
-
 def names() -> tuple[str, ...]:
     """Names that the nodes' one certificate has: those of the way in, and of each node."""
     return (HOST, f"*.{CLUSTER}-{DATACENTER}-all-pods-service.{NAMESPACE}.svc")
 
 
-def server() -> Server:
+def operator() -> StoreOperator:
     """The operator. It looks after its own namespace."""
-    return Server(
-        name=SERVER,
-        namespace=NAMESPACE,
-        pod=Pod(
-            containers=(
-                Container(
-                    "operator",
-                    image(),
-                    (
-                        "/manager",
-                        f"--health-probe-bind-address=:{_HEALTH_PORT}",
-                        f"--metrics-bind-address=:{METRICS_PORT}",
-                        "--metrics-secure=false",
-                    ),
-                    cpu="100m",
-                    memory="256Mi",
-                    ports={METRICS: METRICS_PORT},
-                    environment={"WATCH_NAMESPACE": NAMESPACE},
-                    readiness=Probe(path="/readyz", port=_HEALTH_PORT),
-                    liveness=Probe(path="/healthz", port=_HEALTH_PORT, delay_seconds=15),
-                ),
+    return StoreOperator(
+        pin().directory,
+        "config/crd/bases",
+        "config/rbac/role.yaml",
+        NAMESPACE,
+        Container(
+            "operator",
+            image(),
+            (
+                "/manager",
+                f"--health-probe-bind-address=:{_HEALTH_PORT}",
+                f"--metrics-bind-address=:{METRICS_PORT}",
+                "--metrics-secure=false",
             ),
-            user=65532,
-            service_account=ACCOUNT,
+            cpu="100m",
+            memory="256Mi",
+            ports={METRICS: METRICS_PORT},
+            environment={"WATCH_NAMESPACE": NAMESPACE},
+            readiness=Probe(path="/readyz", port=_HEALTH_PORT),
+            liveness=Probe(path="/healthz", port=_HEALTH_PORT, delay_seconds=15),
         ),
     )
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from modules.kit.clock import Cron
 from modules.kit.model import Model
 from modules.kit.names import LabelValue
 from modules.kit.network import Cidr, Port, Reach
@@ -165,9 +166,7 @@ class Hdfs(Model):
     trash_hours: Annotated[int, Field(ge=0, le=8760)] = 24
     """Hours for which what a client removes stays in its trash; 0 for none."""
 
-    backup: Annotated[
-        str, Field(pattern=r"^(\S+ ){4}\S+$", json_schema_extra={"examples": ["15 2 * * *"]})
-    ] = "15 2 * * *"
+    backup: Cron = "15 2 * * *"
     """When every tenant's home is backed up: five fields of cron, UTC."""
 
     @property

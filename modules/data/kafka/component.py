@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ConfigMap, Secret
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
+from pulumi_kubernetes.core.v1 import ConfigMap
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
 
 from modules.data import store
@@ -18,9 +17,10 @@ from modules.data.kafka.plain import HOST, METRICS_PORT
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.tenants.config import Tenant
 from modules.kit import charts, network_policies, server, task
-from modules.kit.component import Component, secret
+from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
 from modules.kit.pods import SecretFiles
+from modules.kit.server import Scrape
 from modules.kit.task import Program, Run
 from upstream import strimzi as upstream
 
@@ -90,7 +90,9 @@ class Kafka(Component):
         )
         pair = context.authority.server("kafka/server", operator.NAMES)
         named: list[pulumi.Resource] = [
-            self._secret(operator.TLS, {"tls.crt": pair.certificate, "tls.key": pair.private_key}, home),
+            store.named_secret(
+                self, home, operator.TLS, {"tls.crt": pair.certificate, "tls.key": pair.private_key}
+            ),
             ConfigMap(
                 f"{NAMESPACE}-{operator.METRICS}",
                 metadata=self.meta(operator.METRICS, namespace=NAMESPACE),
@@ -98,12 +100,19 @@ class Kafka(Component):
                 opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
             ),
             *(
-                self._secret(operator.password_secret(user), {"password": password}, home)
+                store.named_secret(self, home, operator.password_secret(user), {"password": password})
                 for user, password in self._passwords().items()
             ),
             self._calls_api_server(home),
         ]
-        self._monitor(home)
+        server.monitor(
+            self,
+            NAMESPACE,
+            "strimzi",
+            {operator.CLUSTER_LABEL: operator.CLUSTER},
+            Scrape(port=operator.METRICS_PORT_NAME),
+            self.child(pulumi.ResourceOptions(depends_on=[home, context.monitors])),
+        )
         found = operator.custom_resources(self._config, self._shares, context.cluster.storage_class)
         return [self._custom(each, [strimzi, *named]) for each in found]
 
@@ -111,14 +120,6 @@ class Kafka(Component):
         credentials = self._context.credentials
         own = {operator.BACKUP: plain.password(credentials, settings.BACKUP)}
         return own | {tenant: shares.password(credentials, tenant) for tenant in self._shares}
-
-    def _secret(self, name: str, files: dict[str, str], home: StoreNamespace) -> Secret:
-        return Secret(
-            f"{NAMESPACE}-{name}",
-            metadata=self.meta(name, namespace=NAMESPACE),
-            string_data={key: secret(value) for key, value in files.items()},
-            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
-        )
 
     def _custom(self, found: operator.Object, depends_on: list[pulumi.Resource]) -> CustomObject:
         metadata = found["metadata"]
@@ -137,30 +138,14 @@ class Kafka(Component):
 
     def _calls_api_server(self, home: StoreNamespace) -> NetworkPolicy:
         """The operator, what it sets beside the cluster, and brokers that ask for their zone."""
-        spec = network_policies.allow_api_server(self._context.cluster.api_server)
-        spec.pod_selector = LabelSelectorArgs(
-            match_expressions=[LabelSelectorRequirementArgs(key=operator.KIND_LABEL, operator="Exists")]
+        spec = network_policies.only_having(
+            network_policies.allow_api_server(self._context.cluster.api_server), operator.KIND_LABEL
         )
         return NetworkPolicy(
             f"{NAMESPACE}-strimzi-to-api-server",
             metadata=self.meta("strimzi-to-api-server", namespace=NAMESPACE),
             spec=spec,
             opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
-        )
-
-    def _monitor(self, home: StoreNamespace) -> None:
-        CustomObject(
-            f"{NAMESPACE}-strimzi",
-            "monitoring.coreos.com/v1",
-            "PodMonitor",
-            self.meta("strimzi", namespace=NAMESPACE),
-            {
-                "spec": {
-                    "selector": {"matchLabels": {operator.CLUSTER_LABEL: operator.CLUSTER}},
-                    "podMetricsEndpoints": [{"port": operator.METRICS_PORT_NAME, "path": "/metrics"}],
-                }
-            },
-            opts=self.child(pulumi.ResourceOptions(depends_on=[home, self._context.monitors])),
         )
 
     def _access(self) -> Run:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from modules.kit.clock import Cron
 from modules.kit.model import IMMUTABLE, FrozenMap, Model
 from modules.kit.network import Reach
 from modules.kit.quantities import Cpu, Memory
@@ -63,9 +64,7 @@ class Kafka(Model):
     settings: FrozenMap[SettingName, SettingValue] = Field(default_factory=dict)
     """Further settings of the brokers. What the platform decides itself, or what would lose acknowledged messages, is refused."""
 
-    backup: Annotated[
-        str, Field(pattern=r"^[-0-9*,/]+( [-0-9*,/]+){4}$", json_schema_extra={"examples": ["45 1 * * *"]})
-    ] = "45 1 * * *"
+    backup: Cron = "45 1 * * *"
     """When new messages of all tenants' topics are backed up to the object store: five fields of cron, UTC."""
 
     whole_backup_days: Annotated[int, Field(ge=1, le=365)] = 3

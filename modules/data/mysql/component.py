@@ -6,19 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pulumi
-from pulumi_kubernetes.core.v1 import Secret, ServiceAccount
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
-from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRefArgs, SubjectArgs
 
-from modules.data import store
+from modules.data import store, store_operator
 from modules.data.mysql import accounts, config, exporter, operator, plain
 from modules.data.mysql.config import CLIENT_PORTS, NAMESPACE, PORT, MySqlEngine, ServiceSchema
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.tenants.config import Tenant
 from modules.kit import network_policies, server, task
-from modules.kit.component import Component, secret
-from modules.kit.crds import Crds
+from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
 from modules.kit.pods import SecretFiles
 from modules.kit.task import Program, Run
@@ -86,26 +82,17 @@ class MySql(Component):
 
     def _operator(self, home: StoreNamespace) -> list[pulumi.Resource]:
         """The operator first, with its kinds; then what the cluster's resource names; then the resource."""
-        kinds = Crds(
-            "percona-xtradb-cluster",
-            sorted((operator.pin().directory / operator.CRDS).glob("*.yaml")),
-            owner=self.owner,
-            opts=self.child(),
-        )
-        grants = self._operator_grants(home)
-        runs = server.declare(self, operator.server(), [home, self._context.monitors, kinds, *grants])
+        runs = store_operator.declare(self, operator.operator(), self._context, [home])
         pair = self._context.authority.server("mysql/cluster", operator.names(), calls=True)
-        tls = {
-            "tls.crt": pair.certificate,
-            "tls.key": pair.private_key,
-            "ca.crt": self._context.authority.bundle,
-        }
         passwords = {each: self._credentials.password(f"mysql/{each}") for each in operator.ACCOUNTS}
         bucket = self._context.backups(NAME)
+        files = {
+            operator.PASSWORDS: passwords,
+            **({operator.BUCKET_KEY: operator.bucket_key(bucket)} if bucket else {}),
+        }
         named = [
-            self._secret(operator.TLS, tls, home, "kubernetes.io/tls"),
-            self._secret(operator.PASSWORDS, passwords, home),
-            *([self._secret(operator.BUCKET_KEY, operator.bucket_key(bucket), home)] if bucket else []),
+            store.named_key_pair(self, home, operator.TLS, pair, self._context.authority.bundle),
+            *(store.named_secret(self, home, name, each) for name, each in files.items()),
         ]
         spec = operator.cluster(
             self._config, storage_class=self._context.cluster.storage_class, bucket=bucket
@@ -116,44 +103,9 @@ class MySql(Component):
             "PerconaXtraDBCluster",
             self.meta(operator.CLUSTER, namespace=NAMESPACE),
             {"spec": spec},
-            opts=self.child(pulumi.ResourceOptions(depends_on=[kinds, runs, *named])),
+            opts=self.child(pulumi.ResourceOptions(depends_on=[*runs, *named])),
         )
         return [cluster]
-
-    def _operator_grants(self, home: StoreNamespace) -> list[pulumi.Resource]:
-        """What the operator may do and whom it may call: its role is upstream's own, in this namespace only."""
-        inside = self.child(pulumi.ResourceOptions(depends_on=[home]))
-        account = ServiceAccount(
-            f"{NAMESPACE}-{operator.ACCOUNT}",
-            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
-            automount_service_account_token=True,
-            opts=inside,
-        )
-        role = Role(
-            f"{NAMESPACE}-{operator.ACCOUNT}",
-            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
-            rules=[
-                PolicyRuleArgs(api_groups=each["apiGroups"], resources=each["resources"], verbs=each["verbs"])
-                for each in operator.rules()
-            ],
-            opts=inside,
-        )
-        bound = RoleBinding(
-            f"{NAMESPACE}-{operator.ACCOUNT}",
-            metadata=self.meta(operator.ACCOUNT, namespace=NAMESPACE),
-            role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=operator.ACCOUNT),
-            subjects=[SubjectArgs(kind="ServiceAccount", name=operator.ACCOUNT, namespace=NAMESPACE)],
-            opts=self.child(pulumi.ResourceOptions(depends_on=[account, role])),
-        )
-        calls = network_policies.allow_api_server(self._context.cluster.api_server)
-        calls.pod_selector = LabelSelectorArgs(match_labels={server.NAME: operator.SERVER})
-        policy = NetworkPolicy(
-            f"{NAMESPACE}-operator-to-api-server",
-            metadata=self.meta("operator-to-api-server", namespace=NAMESPACE),
-            spec=calls,
-            opts=inside,
-        )
-        return [bound, policy]
 
     def _external(self, home: StoreNamespace) -> list[pulumi.Resource]:
         """Nothing but the way there, for the programs and the exporter; tenants have theirs from the profile's `reaches`."""
@@ -237,7 +189,7 @@ class MySql(Component):
             ),
             memory="256Mi",
         )
-        task.schedule(self, run, self._config.backup_schedule, [home, self.ready])
+        task.schedule(self, run, self._config.backup, [home, self.ready])
 
     def _declare_metrics(self, home: StoreNamespace) -> None:
         """An exporter for each server."""
@@ -261,13 +213,7 @@ class MySql(Component):
             facts = self._facts(
                 accounts.schema_of(service), accounts.service_password(self._credentials, service.name)
             )
-            Secret(
-                f"{service.name}-{NAME}-binding",
-                metadata=self.meta(NAME, namespace=service.namespace),
-                type=f"servicebinding.io/{NAME}",
-                string_data={key: secret(value) for key, value in {"type": NAME, **facts}.items()},
-                opts=self.child(pulumi.ResourceOptions(depends_on=[namespace])),
-            )
+            store.service_binding(self, service.name, service.namespace, NAME, facts, namespace)
 
     def _facts(self, account: str, password: str) -> dict[str, str]:
         host, port = self._place
@@ -278,15 +224,4 @@ class MySql(Component):
             account=account,
             password=password,
             ca=self._authority,
-        )
-
-    def _secret(
-        self, name: str, content: Mapping[str, str], home: StoreNamespace, kind: str = "Opaque"
-    ) -> Secret:
-        return Secret(
-            f"{NAMESPACE}-{name}",
-            metadata=self.meta(name, namespace=NAMESPACE),
-            type=kind,
-            string_data={key: secret(value) for key, value in content.items()},
-            opts=self.child(pulumi.ResourceOptions(depends_on=[home])),
         )

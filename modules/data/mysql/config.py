@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from modules.kit.clock import Cron
 from modules.kit.model import FrozenMap, Model
 from modules.kit.names import DnsLabel
 from modules.kit.network import Cidr, Port, Reach
@@ -106,9 +107,7 @@ class MySql(Model):
     binlog_hours: Annotated[int, Field(ge=1, le=720)] = 72
     """Hours of changes that the server keeps in its binary log: how far back from now any moment can be recovered."""
 
-    backup_schedule: Annotated[
-        str, Field(pattern=r"^[-0-9*,/]+( [-0-9*,/]+){4}$", json_schema_extra={"examples": ["15 1 * * *"]})
-    ] = "15 1 * * *"
+    backup: Cron = "15 1 * * *"
     """When every schema is backed up to the object store: five fields of cron, UTC."""
 
     backups: Annotated[int, Field(ge=1, le=90)] = 14

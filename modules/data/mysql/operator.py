@@ -17,20 +17,17 @@ import yaml
 from modules.data.mysql import settings
 from modules.data.mysql.config import NAMESPACE, MySql
 from modules.data.store import Bucket
-from modules.kit.pods import Container, Pod, Probe
-from modules.kit.server import METRICS, Server
+from modules.data.store_operator import StoreOperator
+from modules.kit.pods import Container, Probe
+from modules.kit.server import METRICS
 from modules.kit.task import PROGRAM
 from upstream import Part, part
 
 PART: Final = "percona-xtradb-cluster-operator"
 API_VERSION: Final = "pxc.percona.com/v1"
-CRDS: Final = "config/crd/bases"
-RULES: Final = "deploy/rbac.yaml"
 
 CLUSTER: Final = "mysql"
 HOST: Final = f"{CLUSTER}-haproxy.{NAMESPACE}.svc"
-SERVER: Final = "operator"
-ACCOUNT: Final = "operator"
 
 PASSWORDS: Final = "mysql-passwords"
 """Secret of the cluster's own accounts."""
@@ -43,7 +40,6 @@ ACCOUNTS: Final = ("root", "operator", "monitor", "xtrabackup", "replication", "
 """The cluster's own accounts (https://docs.percona.com/percona-operator-for-mysql/pxc/users.html#system-users)."""
 
 METRICS_PORT: Final = 8080
-_HEALTH_PORT: Final = 8081
 _USER: Final = 1001
 """User of Percona's images (build/Dockerfile)."""
 _STOP_SECONDS: Final = 600
@@ -106,40 +102,29 @@ def names() -> tuple[str, ...]:
     return (*haproxy, *nodes, *(f"*.{each}" for each in nodes))
 
 
-def rules() -> list[dict[str, Any]]:
-    """What upstream's own role lets the operator do, in its namespace only."""
-    documents = yaml.safe_load_all((pin().directory / RULES).read_text())
-    found: list[dict[str, Any]] = next(each["rules"] for each in documents if each["kind"] == "Role")
-    return found
-
-
-def server() -> Server:
+def operator() -> StoreOperator:
     """The operator. It looks after its own namespace and calls nobody about itself."""
-    return Server(
-        name=SERVER,
-        namespace=NAMESPACE,
-        pod=Pod(
-            containers=(
-                Container(
-                    "operator",
-                    operator_image(),
-                    ("/usr/local/bin/percona-xtradb-cluster-operator",),
-                    cpu="100m",
-                    memory="256Mi",
-                    ports={METRICS: METRICS_PORT},
-                    environment={
-                        "WATCH_NAMESPACE": NAMESPACE,
-                        "OPERATOR_NAME": PART,
-                        "LOG_STRUCTURED": "true",
-                        "LOG_LEVEL": "INFO",
-                        "DISABLE_TELEMETRY": "true",
-                    },
-                    readiness=Probe(path="/metrics", port=METRICS_PORT),
-                    liveness=Probe(path="/metrics", port=METRICS_PORT, delay_seconds=30),
-                ),
-            ),
-            user=65532,
-            service_account=ACCOUNT,
+    return StoreOperator(
+        pin().directory,
+        "config/crd/bases",
+        "deploy/rbac.yaml",
+        NAMESPACE,
+        Container(
+            "operator",
+            operator_image(),
+            ("/usr/local/bin/percona-xtradb-cluster-operator",),
+            cpu="100m",
+            memory="256Mi",
+            ports={METRICS: METRICS_PORT},
+            environment={
+                "WATCH_NAMESPACE": NAMESPACE,
+                "OPERATOR_NAME": PART,
+                "LOG_STRUCTURED": "true",
+                "LOG_LEVEL": "INFO",
+                "DISABLE_TELEMETRY": "true",
+            },
+            readiness=Probe(path="/metrics", port=METRICS_PORT),
+            liveness=Probe(path="/metrics", port=METRICS_PORT, delay_seconds=30),
         ),
     )
 
@@ -226,7 +211,7 @@ def _backup(config: MySql, bucket: Bucket) -> dict[str, Any]:
         "schedule": [
             {
                 "name": "all",
-                "schedule": config.backup_schedule,
+                "schedule": config.backup,
                 "storageName": STORAGE,
                 "retention": {"type": "count", "count": config.backups, "deleteFromStorage": False},
             }

@@ -11,6 +11,7 @@ from pydantic import Field
 from modules.data.object_store import sizing
 from modules.foundation.gpu_pools.config import Site
 from modules.kit import quantities
+from modules.kit.clock import Cron
 from modules.kit.model import IMMUTABLE, Model
 from modules.kit.names import DnsLabel
 from modules.kit.network import Cidr, Reach
@@ -51,11 +52,6 @@ Region = Annotated[
     str, Field(pattern=r"^[a-z]{2}[-a-z0-9]{0,30}$", json_schema_extra={"examples": ["eu-central-1"]})
 ]
 """A region as S3 names it: part of every request's signature."""
-
-Cron = Annotated[
-    str, Field(pattern=r"^[-0-9*/,]+( [-0-9*/,]+){4}$", json_schema_extra={"examples": ["30 1 * * *"]})
-]
-"""When something runs: five fields, UTC."""
 
 
 class Engine(StrEnum):
