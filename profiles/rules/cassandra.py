@@ -136,13 +136,14 @@ def cassandra_plans_fit_the_disks(profile: Profile) -> Iterator[Finding]:
 
 
 def cassandra_plans_fit_the_heap(profile: Profile) -> Iterator[Finding]:
-    """Every table costs every node memory, whoever's it is (sizing.TABLES_MOST)."""
+    """Every table costs every node memory, whoever's it is, and the ring refuses those beyond its own limit."""
     shares = _shares(profile)
-    if profile.cassandra and sizing.tables(shares.values()) > sizing.TABLES_MOST:
+    found = profile.cassandra
+    if found and sizing.tables(shares.values()) > found.tables:
         yield Finding(
-            _at(),
-            f"would hold {sizing.tables(shares.values())} tables by its tenants' plans, more than the {sizing.TABLES_MOST} that a ring should",
-            "let tenants plan for fewer tables",
+            _at("tables"),
+            f"is less than the {sizing.tables(shares.values())} tables that tenants plan for, with {sizing.TABLES_SPARE} for restores",
+            "write more tables, or let tenants plan for fewer",
             tuple((TENANTS, name, "data", HERE, "tables") for name in shares),
         )
 

@@ -166,7 +166,7 @@ def test_the_servers_are_told_the_settings_that_the_plain_engine_runs_with(runni
     (told,) = [each for each in inits["server-config-init"]["env"] if each["name"] == "CONFIG_FILE_DATA"]
     source = told["valueFrom"]["secretKeyRef"]
     given = json.loads(base64.b64decode(made(running, "secret", source["name"])["data"][source["key"]]))
-    wanted = json.loads(json.dumps(settings.cassandra_yaml(config(), ())))
+    wanted = json.loads(json.dumps(settings.cassandra_yaml(config())))
     assert {key: given["cassandra-yaml"].get(key) for key in wanted} == wanted
     assert given["jvm-server-options"]["max_heap_size"] == "512m"
     assert [given["cluster-info"]["name"], given["datacenter-info"]["name"]] == ["longhouse", "home"]

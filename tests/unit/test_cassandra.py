@@ -21,8 +21,9 @@ from modules.data.cassandra.config import CassandraShare, Engine
 from modules.data.cassandra.inside import access, backup, found, raw, ready
 from modules.data.cassandra.inside.access import GRANTED, Keyspace, Wanted, reconcile
 from modules.data.cassandra.inside.session import SessionError, identifier, keyspace, keyspaces_of, restored
-from modules.foundation.tenants.config import Data
+from modules.foundation.tenants.config import Data, Tenant
 from modules.kit import quantities
+from modules.kit.pods import SETTINGS
 from tests.conftest import Recording, record
 from tests.unit.examples import store_context, tenant
 
@@ -31,13 +32,11 @@ RING = Config(nodes=6, racks=("a", "b", "c"), memory="32Gi", disk="2Ti")
 SHARE = CassandraShare(disk="1Gi", tables=3)
 
 
-def declared(config: Config) -> Recording:
+def declared(config: Config, *more: Tenant) -> Recording:
     atlas = tenant("atlas").model_copy(update={"data": Data(cassandra=SHARE)})
-    return record(
-        lambda: Cassandra(
-            "cassandra", config, context=store_context("atlas"), tenants=(atlas, tenant("borealis"))
-        )
-    )
+    tenants = (atlas, tenant("borealis"), *more)
+    context = store_context(*(each.name for each in tenants))
+    return record(lambda: Cassandra("cassandra", config, context=context, tenants=tenants))
 
 
 class TestSizes:
@@ -55,33 +54,33 @@ class TestSizes:
     def test_half_of_the_disks_holds_data_and_each_row_has_its_copies(self) -> None:
         assert sizing.capacity(RING) == 6 * 2 * 2**40 // 2 // 3
 
-    def test_the_ring_allows_the_tables_of_all_plans_and_some_for_restores(self) -> None:
+    def test_tables_are_those_of_all_plans_and_some_for_restores(self) -> None:
         assert sizing.tables([SHARE, SHARE]) == 6 + sizing.TABLES_SPARE
 
 
 class TestSettings:
     def test_an_acknowledged_write_is_on_disk(self) -> None:
-        assert settings.cassandra_yaml(RING, ())["commitlog_sync"] == "group"
+        assert settings.cassandra_yaml(RING)["commitlog_sync"] == "group"
 
     def test_nobody_gets_in_without_password_and_tls(self) -> None:
-        found = settings.cassandra_yaml(RING, ())
+        found = settings.cassandra_yaml(RING)
         assert found["authenticator"] == "PasswordAuthenticator"
         assert found["client_encryption_options"]["optional"] is False
         assert found["server_encryption_options"]["internode_encryption"] == "all"
         assert found["server_encryption_options"]["require_client_auth"] is True
 
     def test_no_keyspace_may_have_fewer_copies_than_the_ring(self) -> None:
-        assert settings.cassandra_yaml(RING, ())["minimum_replication_factor_fail_threshold"] == 3
+        assert settings.cassandra_yaml(RING)["minimum_replication_factor_fail_threshold"] == 3
 
     def test_both_engines_run_the_same_settings(self) -> None:
-        shared = settings.cassandra_yaml(PLAIN, (SHARE,))
-        node = json.loads(plain.files(PLAIN, (SHARE,))["cassandra.yaml"])
-        ring = json.loads(operator.node_config(PLAIN, (SHARE,))["config"])["cassandra-yaml"]
+        shared = settings.cassandra_yaml(PLAIN)
+        node = json.loads(plain.files(PLAIN)["cassandra.yaml"])
+        ring = json.loads(operator.node_config(PLAIN)["config"])["cassandra-yaml"]
         assert ring == shared
         assert node.items() >= shared.items()
 
     def test_the_founding_listens_on_loopback_only_and_differs_in_nothing_else(self) -> None:
-        files = plain.files(PLAIN, ())
+        files = plain.files(PLAIN)
         served, founding = json.loads(files["cassandra.yaml"]), json.loads(files["founding.yaml"])
         assert founding["rpc_address"] == "127.0.0.1"
         assert {key for key in served if served[key] != founding[key]} == {"rpc_address"}
@@ -118,15 +117,14 @@ class TestPlain:
         (rule,) = policy.spec.ingress
         assert [each.port for each in rule.ports] == [9042]
 
-    def test_another_setting_is_another_pod_and_another_tenant_is_not(self) -> None:
-        def pod(config: Config, *shares: CassandraShare) -> str:
-            return json.dumps(plain.files(config, shares))
+    def test_another_setting_restarts_the_node_and_another_tenant_does_not(self) -> None:
+        def pod(config: Config, *tenants: Tenant) -> str:
+            (found,) = declared(config, *tenants).of("apps/v1:StatefulSet")
+            return str(found.spec.template.metadata.annotations[SETTINGS])
 
-        assert pod(PLAIN, SHARE) != pod(PLAIN.model_copy(update={"memory": "2Gi"}), SHARE)
-        other = CassandraShare(disk="7Gi", tables=3)
-        assert pod(PLAIN, SHARE) == pod(PLAIN, other), (
-            "what a tenant plans for on disk is no setting of the server"
-        )
+        assert pod(PLAIN) != pod(PLAIN.model_copy(update={"memory": "2Gi"}))
+        assert pod(PLAIN) != pod(PLAIN.model_copy(update={"tables": 30}))
+        assert pod(PLAIN) == pod(PLAIN, tenant("caldera", data={"cassandra": {"tables": 7}}))
 
 
 class TestOperator:

@@ -80,7 +80,6 @@ class Cassandra(Component):
         pair = self._context.authority.server("cassandra/server", plain.names(), calls=True)
         node = plain.node(
             self._config,
-            tuple(self._shares.values()),
             self._context,
             tls=SecretFiles("tls", settings.TLS_PATH, self._tls(pair)),
             admin=SecretFiles("admin", ADMIN_PATH, self._admin),
@@ -105,7 +104,7 @@ class Cassandra(Component):
         files = {
             operator.TLS: self._tls(pair),
             operator.ADMIN: self._admin,
-            operator.CONFIG: operator.node_config(self._config, tuple(self._shares.values())),
+            operator.CONFIG: operator.node_config(self._config),
         }
         authority = self._context.authority.bundle
         named = [

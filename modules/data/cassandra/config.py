@@ -53,6 +53,9 @@ class Cassandra(Model):
     disk: Memory = "1Ti"
     """Disk of a node. Compaction rewrites what is there beside it, so about half of it can hold data."""
 
+    tables: Annotated[int, Field(ge=10, le=150)] = 150
+    """Tables of all tenants together, beyond which the ring refuses more. Each costs every node memory, whoever's it is: from 150 on Cassandra itself warns (`table_count_warn_threshold`, CASSANDRA-16309)."""
+
     backup: Cron = "30 1 * * *"
     """When all keyspaces are backed up: five fields of cron, UTC."""
 
@@ -65,12 +68,12 @@ class Cassandra(Model):
 class CassandraShare(Model):
     """A keyspace of the tenant's own, and the role that may use it.
 
-    Cassandra limits neither disk nor requests of one keyspace, so these are plans: the ring's own limits are made from all of
-    them together, and the profile is refused when they do not fit.
+    Cassandra limits neither disk nor requests of one keyspace, so these are plans: the profile is refused when all of them
+    together do not fit the ring.
     """
 
     disk: Memory = "10Gi"
     """Data that the tenant plans for, counted once: copies come on top."""
 
     tables: Annotated[int, Field(ge=1, le=200)] = 20
-    """Tables that the tenant plans for. The ring refuses tables beyond the sum of all plans, and each costs every node memory."""
+    """Tables that the tenant plans for."""

@@ -10,12 +10,11 @@ Its webhook is not declared: what it checks the API server does by schema, or th
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from functools import cache
 from typing import Any, Final
 
 from modules.data.cassandra import settings, sizing
-from modules.data.cassandra.config import CLUSTER, DATACENTER, NAMESPACE, Cassandra, CassandraShare
+from modules.data.cassandra.config import CLUSTER, DATACENTER, NAMESPACE, Cassandra
 from modules.data.store_operator import StoreOperator
 from modules.kit.labels import MANAGED_BY
 from modules.kit.pods import Container, Probe
@@ -113,10 +112,10 @@ def operator() -> StoreOperator:
     )
 
 
-def node_config(config: Cassandra, shares: Collection[CassandraShare]) -> dict[str, str]:
+def node_config(config: Cassandra) -> dict[str, str]:
     """The Secret with the nodes' settings. A change of it is rolled out by the operator, a rack at a time."""
     found = {
-        "cassandra-yaml": settings.cassandra_yaml(config, shares),
+        "cassandra-yaml": settings.cassandra_yaml(config),
         "jvm-server-options": _jvm(config.memory),
     }
     return {"config": json.dumps(found, sort_keys=True)}

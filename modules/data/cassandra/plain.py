@@ -7,12 +7,11 @@ superuser is ours.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from modules.data.cassandra import settings
-from modules.data.cassandra.config import CQL_PORT, DATACENTER, NAMESPACE, Cassandra, CassandraShare
+from modules.data.cassandra.config import CQL_PORT, DATACENTER, NAMESPACE, Cassandra
 from modules.data.cassandra.inside import __file__ as inside
 from modules.data.cassandra.settings import ADMIN_PATH
 from modules.data.store import StoreContext
@@ -66,7 +65,6 @@ def names() -> tuple[str, ...]:
 
 def node(
     config: Cassandra,
-    shares: Collection[CassandraShare],
     context: StoreContext,
     *,
     tls: SecretFiles,
@@ -102,7 +100,7 @@ def node(
                 memory=config.memory,
             ),
         ),
-        files=files(config, shares),
+        files=files(config),
         files_path=SETTINGS_PATH,
         secrets=(tls, admin),
         scratch={PREPARED: "64Mi"},
@@ -120,11 +118,11 @@ def node(
     )
 
 
-def files(config: Cassandra, shares: Collection[CassandraShare]) -> dict[str, str]:
+def files(config: Cassandra) -> dict[str, str]:
     """Every settings file. The node is its own seed, by the name that /etc/hosts knows."""
 
     def listening(address: str | None) -> str:
-        found = settings.node_yaml(config, shares, seed=f"{SERVER}-0", cql_address=address, cql_public=HOST)
+        found = settings.node_yaml(config, seed=f"{SERVER}-0", cql_address=address, cql_public=HOST)
         return json.dumps(found, indent=1)
 
     programs = {each: (Path(inside).parent / each).read_text() for each in ("found.py", "ready.py")}

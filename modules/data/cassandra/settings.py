@@ -7,12 +7,11 @@ whether data is safe, who gets in and what is limited is all here.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from typing import Any, Final
 from xml.etree import ElementTree
 
 from modules.data.cassandra import sizing
-from modules.data.cassandra.config import CLUSTER, CQL_PORT, Cassandra, CassandraShare
+from modules.data.cassandra.config import CLUSTER, CQL_PORT, Cassandra
 
 TLS_PATH: Final = "/etc/cassandra-tls"
 """Folder of the node's certificate with its key in one file, as Cassandra's PEM factory reads it, and of whom it trusts."""
@@ -33,9 +32,9 @@ SYNC_WINDOW: Final = "10ms"
 Settings = dict[str, Any]
 
 
-def cassandra_yaml(config: Cassandra, shares: Collection[CassandraShare]) -> Settings:
+def cassandra_yaml(config: Cassandra) -> Settings:
     """What cassandra.yaml says with either engine."""
-    return {**_durable(), **_fenced(), **_encrypted(), **_limited(config, shares)}
+    return {**_durable(), **_fenced(), **_encrypted(), **_limited(config)}
 
 
 def _durable() -> Settings:
@@ -90,11 +89,12 @@ def _encrypted() -> Settings:
     }
 
 
-def _limited(config: Cassandra, shares: Collection[CassandraShare]) -> Settings:
+def _limited(config: Cassandra) -> Settings:
     """Guardrails (https://cassandra.apache.org/doc/5.0/cassandra/managing/configuration/cass_yaml_file.html, "guardrails"): they hold
-    for all tenants together, for none of them apart, and not for superusers."""
+    for all tenants together, for none of them apart, and not for superusers. They follow from the ring's own size: a tenant that
+    comes or goes restarts no node."""
     return {
-        "tables_fail_threshold": sizing.tables(shares),
+        "tables_fail_threshold": config.tables,
         "columns_per_table_fail_threshold": 500,
         "secondary_indexes_per_table_fail_threshold": 10,
         "partition_size_warn_threshold": "100MiB",
@@ -117,7 +117,6 @@ def _limited(config: Cassandra, shares: Collection[CassandraShare]) -> Settings:
 
 def node_yaml(
     config: Cassandra,
-    shares: Collection[CassandraShare],
     *,
     seed: str,
     cql_address: str | None,
@@ -139,7 +138,7 @@ def node_yaml(
         "native_transport_port": CQL_PORT,
         "rpc_address": cql_address,
         "broadcast_rpc_address": cql_public,
-        **cassandra_yaml(config, shares),
+        **cassandra_yaml(config),
     }
 
 

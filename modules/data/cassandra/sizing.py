@@ -30,10 +30,6 @@ them, not all tables are compacted at the same time."""
 TABLES_SPARE: Final = 5
 """Tables beyond all plans, for restores."""
 
-TABLES_MOST: Final = 150
-"""Tables of a ring beyond which its nodes suffer: Cassandra itself warns from there on (`table_count_warn_threshold`,
-CASSANDRA-16309)."""
-
 
 def heap(memory: str) -> int:
     """Bytes of heap: the larger of half the memory up to 1 GiB and a quarter of it up to 8 GiB.
@@ -63,7 +59,7 @@ def planned(shares: Iterable[CassandraShare]) -> int:
 
 
 def tables(shares: Iterable[CassandraShare]) -> int:
-    """Tables that the ring allows: what all tenants plan for, and a few for restores."""
+    """Tables that the ring has to allow: what all tenants plan for, and a few for restores."""
     return sum(share.tables for share in shares) + TABLES_SPARE
 
 
