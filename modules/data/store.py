@@ -158,10 +158,14 @@ class StoreNamespace(Component):
             metadata=self.meta(name, namespace=self.name, extra_labels={labels.RETAINED: self.name}),
             opts=self._inside,
         )
-        rule = PolicyRuleArgs(
-            api_groups=[""], resources=["configmaps"], resource_names=[name], verbs=["get", "patch"]
-        )
-        accounts.declare(self, self.name, ACCESS_ACCOUNT, [rule], [home])
+        accounts.declare(self, self.name, ACCESS_ACCOUNT, [may_list_retained()], [home])
+
+
+def may_list_retained() -> PolicyRuleArgs:
+    """What an account has to be allowed whose program writes the list of what is retained."""
+    return PolicyRuleArgs(
+        api_groups=[""], resources=["configmaps"], resource_names=[retained.NAME], verbs=["get", "patch"]
+    )
 
 
 def binding(

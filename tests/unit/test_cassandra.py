@@ -35,8 +35,11 @@ SHARE = CassandraShare(disk="1Gi", tables=3)
 def declared(config: Config, *more: Tenant) -> Recording:
     atlas = tenant("atlas").model_copy(update={"data": Data(cassandra=SHARE)})
     tenants = (atlas, tenant("borealis"), *more)
-    context = store_context(*(each.name for each in tenants))
-    return record(lambda: Cassandra("cassandra", config, context=context, tenants=tenants))
+    return record(
+        lambda: Cassandra(
+            "cassandra", config, context=store_context(*(each.name for each in tenants)), tenants=tenants
+        )
+    )
 
 
 class TestSizes:

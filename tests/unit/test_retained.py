@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from modules.kit.inside import retained
+from modules.kit.inside.api_server import ApiServer
 from stacks.retained import kept
 
 
@@ -70,7 +71,7 @@ def test_a_report_replaces_the_list_of_its_own_namespace(
 ) -> None:
     url, handler = api_server
     with mock.patch("ssl.create_default_context", return_value=None):
-        retained.report({"zephyr.events": "topic of tenant zephyr"}, account(tmp_path), url)
+        retained.report({"zephyr.events": "topic of tenant zephyr"}, ApiServer(account(tmp_path), url))
     ((path, kind, body),) = handler.seen
     assert path.startswith("/api/v1/namespaces/kafka/configmaps/retained?")
     assert kind == "application/apply-patch+yaml"
@@ -83,4 +84,4 @@ def test_a_report_that_is_refused_is_an_error(
     url, handler = api_server
     handler.status = 403
     with mock.patch("ssl.create_default_context", return_value=None), pytest.raises(OSError, match="403"):
-        retained.report({}, account(tmp_path), url)
+        retained.report({}, ApiServer(account(tmp_path), url))

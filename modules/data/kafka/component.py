@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pulumi
 from pulumi_kubernetes.core.v1 import ConfigMap
 from pulumi_kubernetes.networking.v1 import NetworkPolicy
+from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs
 
 from modules.data import store
 from modules.data.kafka import config, metrics, operator, plain, settings, shares
@@ -16,7 +17,7 @@ from modules.data.kafka.inside.place import MECHANISM
 from modules.data.kafka.plain import HOST, METRICS_PORT
 from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.tenants.config import Tenant
-from modules.kit import charts, network_policies, server, task
+from modules.kit import accounts, charts, network_policies, server, task
 from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
 from modules.kit.pods import SecretFiles
@@ -113,12 +114,36 @@ class Kafka(Component):
             Scrape(port=operator.METRICS_PORT_NAME),
             self.child(pulumi.ResourceOptions(depends_on=[home, context.monitors])),
         )
-        found = operator.custom_resources(self._config, self._shares, context.cluster.storage_class)
-        return [self._custom(each, [strimzi, *named]) for each in found]
+        found = operator.custom_resources(
+            self._config, self._shares, context.cluster.storage_class, context.delete_data
+        )
+        made = [self._custom(each, [strimzi, *named]) for each in found]
+        return [*made, self._departed(home, made)]
+
+    def _departed(self, home: StoreNamespace, made: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """The program that looks after what tenants left, with an account that sees the resources of topics."""
+        group = operator.API_VERSION.partition("/")[0]
+        topics = PolicyRuleArgs(api_groups=[group], resources=["kafkatopics"], verbs=["list", "delete"])
+        rules = [store.may_list_retained(), topics]
+        account = accounts.declare(self, NAMESPACE, operator.DEPARTED_ACCOUNT, rules, [home])
+        wanted: dict[str, object] = {
+            "api_version": operator.API_VERSION,
+            "tenants": sorted(self._shares),
+            "delete_data": sorted(self._context.delete_data),
+        }
+        run = Run(
+            "departed",
+            NAMESPACE,
+            Program("modules.data.kafka.inside.departed"),
+            self._context.image,
+            secrets=(self._mount(operator.DEPARTED, wanted),),
+            service_account=operator.DEPARTED_ACCOUNT,
+        )
+        return task.task(self, run, [home, account, *made])
 
     def _passwords(self) -> dict[str, str]:
         credentials = self._context.credentials
-        own = {operator.BACKUP: plain.password(credentials, settings.BACKUP)}
+        own = {each: plain.password(credentials, each) for each in (operator.BACKUP, operator.DEPARTED)}
         return own | {tenant: shares.password(credentials, tenant) for tenant in self._shares}
 
     def _custom(self, found: operator.Object, depends_on: list[pulumi.Resource]) -> CustomObject:
@@ -166,30 +191,35 @@ class Kafka(Component):
         bucket = self._context.backups(NAMESPACE)
         if bucket is None:
             return
+        user = settings.BACKUP if self._config.engine is KafkaEngine.PLAIN else operator.BACKUP
         wanted: dict[str, object] = {"whole_days": self._config.whole_backup_days}
         run = Run(
             "backup",
             NAMESPACE,
             Program("modules.data.kafka.inside.backup"),
             self._context.image,
-            secrets=(self._mount(settings.BACKUP, wanted), bucket.files()),
+            secrets=(self._mount(user, wanted), bucket.files()),
             memory="256Mi",
         )
         task.schedule(self, run, self._config.backup, depends_on)
 
     def _mount(self, user: str, wanted: dict[str, object]) -> SecretFiles:
         """What a program is given: where to log in as whom, and what to do."""
+        own, clients = (
+            f"{plain.SERVER}-0.{plain.DOMAIN}:{settings.PORTS[settings.INTERNAL]}",
+            f"{HOST}:{CLIENT_PORT}",
+        )
+        # With Strimzi all users are in the cluster, and there is one listener for them.
+        servers, mechanism = (
+            (own, "PLAIN") if self._config.engine is KafkaEngine.PLAIN else (clients, MECHANISM)
+        )
         place = {
-            "servers": f"{plain.SERVER}-0.{plain.DOMAIN}:{settings.PORTS[settings.INTERNAL]}",
-            "clients": f"{HOST}:{CLIENT_PORT}",
+            "servers": servers,
+            "clients": clients,
             "username": user,
             "password": plain.password(self._context.credentials, user),
-            "mechanism": "PLAIN",
+            "mechanism": mechanism,
         }
-        if (
-            self._config.engine is KafkaEngine.OPERATOR
-        ):  # all users are in the cluster, and there is one listener for them
-            place |= {"servers": place["clients"], "username": operator.BACKUP, "mechanism": MECHANISM}
         document = json.dumps({"place": place, **wanted}, sort_keys=True)
         return SecretFiles(
             "wanted", MOUNT, {"wanted.json": document, "ca.crt": self._context.authority.bundle}

@@ -13,7 +13,7 @@ from typing import Any, Final
 from modules.data.kafka import settings, shares, sizing
 from modules.data.kafka.config import CLIENT_PORT, NAMESPACE, Kafka, KafkaShare
 from modules.data.kafka.inside.place import MECHANISM, prefix
-from modules.data.kafka.inside.rules import Rule, helper_rules, tenant_rules
+from modules.data.kafka.inside.rules import Rule, departed_rules, helper_rules, tenant_rules
 from modules.data.kafka.plain import HOST
 from modules.kit import labels
 from upstream import maven
@@ -44,6 +44,9 @@ METRICS_PORT_NAME: Final = "tcp-prometheus"
 
 BACKUP: Final = "longhouse.backup"
 """The user that backs topics up. No tenant's name has a dot."""
+DEPARTED: Final = "longhouse.departed"
+"""The user, and with ``DEPARTED_ACCOUNT`` the account, of the program that looks after what tenants left."""
+DEPARTED_ACCOUNT: Final = "departed"
 
 ZONE: Final = "topology.kubernetes.io/zone"
 HOSTNAME: Final = "kubernetes.io/hostname"
@@ -83,7 +86,10 @@ def password_secret(user: str) -> str:
 
 
 def custom_resources(
-    config: Kafka, tenants: Mapping[str, KafkaShare], storage_class: str | None = None
+    config: Kafka,
+    tenants: Mapping[str, KafkaShare],
+    storage_class: str | None = None,
+    delete_data: Iterable[str] = (),
 ) -> tuple[Object, ...]:
     """Every object of Strimzi's kinds: the cluster, its pools, then each tenant's user and topics."""
     return (
@@ -102,6 +108,7 @@ def custom_resources(
         ),
         _cluster(config),
         _user(BACKUP, helper_rules(BACKUP), None, None),
+        _user(DEPARTED, departed_rules(DEPARTED, delete_data), None, None),
         *(each for name, share in tenants.items() for each in _tenant(config, name, share)),
     )
 

@@ -159,4 +159,4 @@ def brokers(
 
 def password(credentials: Credentials, user: str) -> str:
     """The password of one of the platform's own users."""
-    return credentials.password(f"kafka/{user.replace('_', '-')}")
+    return credentials.password(f"kafka/{user.replace('_', '-').replace('.', '-')}")

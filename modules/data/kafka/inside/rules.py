@@ -63,3 +63,12 @@ def helper_rules(name: str) -> set[Rule]:
     return found | {
         Rule(name, "GROUP", name, "READ", prefix=False)
     }  # librdkafka asks for a group, and asks after it
+
+
+def departed_rules(name: str, delete_data: Iterable[str]) -> set[Rule]:
+    """What the program that lists and deletes what is left of tenants may do: see what there is, and delete what is theirs."""
+    found = {Rule(name, "TOPIC", "*", each, prefix=False) for each in ("DESCRIBE", "DESCRIBE_CONFIGS")}
+    found |= {Rule(name, "GROUP", "*", "DESCRIBE", prefix=False)}
+    return found | {
+        Rule(name, kind, prefix(each), "DELETE") for each in delete_data for kind in ("TOPIC", "GROUP")
+    }

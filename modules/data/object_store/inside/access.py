@@ -21,6 +21,7 @@ from modules.data.object_store.inside.desired import Desired
 from modules.data.object_store.inside.iam_accounts import GivenAccounts, IamAccounts
 from modules.data.object_store.inside.minio_accounts import MinioAccounts
 from modules.kit.inside import retained
+from modules.kit.inside.api_server import ApiServer
 
 
 class Accounts(Protocol):
@@ -115,7 +116,7 @@ def _accounts(wanted: Desired, admin: Path, s3: Any, say: Callable[[str], None])
         iam = boto3.client(
             "iam", region_name=wanted.region, aws_access_key_id=access_key, aws_secret_access_key=secret_key
         )
-        return IamAccounts(iam, s3, wanted.prefix, namespaces, Bindings(), say)
+        return IamAccounts(iam, s3, wanted.prefix, namespaces, Bindings(ApiServer()), say)
     if wanted.accounts == "given":
         parts = {
             each.user: [admin / f"{each.name}.{part}" for part in ("access_key", "secret_key")]
@@ -126,7 +127,7 @@ def _accounts(wanted: Desired, admin: Path, s3: Any, say: Callable[[str], None])
             for user, files in parts.items()
             if all(file.exists() for file in files)
         }
-        return GivenAccounts(given, namespaces, Bindings(), say)
+        return GivenAccounts(given, namespaces, Bindings(ApiServer()), say)
     ca = admin / "ca.crt"
     return MinioAccounts(
         wanted.endpoint, wanted.region, (access_key, secret_key), ca if ca.exists() else None, say

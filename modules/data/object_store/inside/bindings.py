@@ -5,17 +5,11 @@ from __future__ import annotations
 import base64
 import configparser
 import io
-import json
-import ssl
-import urllib.request
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from modules.kit.inside.retained import ACCOUNT, MANAGER
+from modules.kit.inside.api_server import ApiServer
 
 BINDING: Final = "object-store"
-_API_SERVER: Final = "https://kubernetes.default.svc"
 
 
 def keys(access_key: str, secret_key: str) -> dict[str, str]:
@@ -36,12 +30,12 @@ def keys(access_key: str, secret_key: str) -> dict[str, str]:
 class Bindings:
     """The bindings of tenants, by their namespaces. The account may read and change those, and no other Secret."""
 
-    def __init__(self, account: Path = ACCOUNT, api_server: str = _API_SERVER) -> None:
-        self._account, self._api_server = account, api_server
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
 
     def key(self, namespace: str) -> tuple[str, str] | None:
         """The key that the binding holds; None when it has none yet."""
-        data = self._ask("GET", namespace, "")["data"]
+        data = self._server.call("GET", _path(namespace))["data"]
         if "access_key" not in data or "secret_key" not in data:
             return None
         access_key, secret_key = (
@@ -56,18 +50,8 @@ class Bindings:
             for name, value in keys(access_key, secret_key).items()
         }
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": BINDING}, "data": data}
-        self._ask("PATCH", namespace, f"?fieldManager={MANAGER}&force=true", body)
+        self._server.apply(_path(namespace), body)
 
-    def _ask(self, method: str, namespace: str, query: str, body: Mapping[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(
-            f"{self._api_server}/api/v1/namespaces/{namespace}/secrets/{BINDING}{query}",
-            method=method,
-            data=json.dumps(body).encode() if body else None,  # JSON is YAML
-            headers={
-                "Authorization": f"Bearer {(self._account / 'token').read_text()}",
-                "Content-Type": "application/apply-patch+yaml",
-            },
-        )
-        trust = ssl.create_default_context(cafile=str(self._account / "ca.crt"))
-        with urllib.request.urlopen(request, context=trust, timeout=30) as answer:
-            return json.load(answer)
+
+def _path(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets/{BINDING}"
