@@ -24,8 +24,27 @@ from modules.kit.server import Server
 NAME: Final = "operator"
 """Name of the server, and of the account that it runs under."""
 
+RESTRICTED: Final[dict[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""Security context of the containers that an operator makes, as its resource spells it (Pod Security Standards, "Restricted")."""
+
 _USER: Final = 65532
 """User of images without a system in them, as operators' are."""
+
+
+def pod_security(user: int) -> dict[str, Any]:
+    """Security context of the pods that an operator makes, all of whose files belong to ``user``."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": user,
+        "runAsGroup": user,
+        "fsGroup": user,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from modules.data.cassandra import settings, sizing
 from modules.data.cassandra.config import CLUSTER, DATACENTER, NAMESPACE, Cassandra
-from modules.data.store_operator import StoreOperator
+from modules.data.store_operator import RESTRICTED, StoreOperator, pod_security
 from modules.kit.labels import MANAGED_BY
 from modules.kit.pods import Container, Probe
 from modules.kit.server import METRICS
@@ -46,21 +46,7 @@ NODE_METRICS_PORT: Final = 9000
 ZONE: Final = "topology.kubernetes.io/zone"
 _USER: Final = 999
 """User of the servers' images."""
-
-RESTRICTED: Final[dict[str, Any]] = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-    "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-POD: Final[dict[str, Any]] = {
-    "runAsNonRoot": True,
-    "runAsUser": _USER,
-    "runAsGroup": _USER,
-    "fsGroup": _USER,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
+_RESTRICTED: Final[dict[str, Any]] = {**RESTRICTED, "readOnlyRootFilesystem": True}
 
 KEEP_VOLUMES: Final = {"cassandra.datastax.com/delete-pvc": "false"}
 
@@ -157,13 +143,13 @@ def datacenter(config: Cassandra, *, storage_class: str | None) -> dict[str, Any
             "metadata": {"labels": {MANAGED_BY: "cass-operator"}},
             "spec": {
                 "automountServiceAccountToken": False,
-                "securityContext": POD,
+                "securityContext": pod_security(_USER),
                 "initContainers": [
-                    {"name": each, "securityContext": RESTRICTED}
+                    {"name": each, "securityContext": _RESTRICTED}
                     for each in ("server-config-init-base", "server-config-init")
                 ],
                 "containers": [
-                    {"name": each, "securityContext": RESTRICTED}
+                    {"name": each, "securityContext": _RESTRICTED}
                     for each in ("cassandra", "server-system-logger")
                 ],
             },

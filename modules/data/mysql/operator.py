@@ -17,7 +17,7 @@ import yaml
 from modules.data.mysql import settings
 from modules.data.mysql.config import NAMESPACE, MySql
 from modules.data.store import Bucket
-from modules.data.store_operator import StoreOperator
+from modules.data.store_operator import RESTRICTED, StoreOperator, pod_security
 from modules.kit.pods import Container, Probe
 from modules.kit.server import METRICS
 from modules.kit.task import PROGRAM
@@ -44,20 +44,6 @@ _USER: Final = 1001
 """User of Percona's images (build/Dockerfile)."""
 _STOP_SECONDS: Final = 600
 _UPLOAD_SECONDS: Final = 60
-
-RESTRICTED: Final[dict[str, Any]] = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-POD: Final[dict[str, Any]] = {
-    "runAsNonRoot": True,
-    "runAsUser": _USER,
-    "runAsGroup": _USER,
-    "fsGroup": _USER,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 
 
 def pin() -> Part:
@@ -175,7 +161,7 @@ def _pods(config: MySql, of: str, resources: dict[str, Any], stop_seconds: int) 
         "podDisruptionBudget": {"maxUnavailable": 1},
         "gracePeriod": stop_seconds,
         "containerSecurityContext": RESTRICTED,
-        "podSecurityContext": POD,
+        "podSecurityContext": pod_security(_USER),
     }
 
 
@@ -205,7 +191,7 @@ def _backup(config: MySql, bucket: Bucket) -> dict[str, Any]:
                 "labels": {PROGRAM: "backup"},
                 "resources": _resources("500m", "1Gi"),
                 "containerSecurityContext": RESTRICTED,
-                "podSecurityContext": POD,
+                "podSecurityContext": pod_security(_USER),
             }
         },
         "schedule": [

@@ -1,1 +1,1 @@
-"""What runs inside the cluster for MySQL."""
+"""What runs inside the cluster for Kafka."""
