@@ -75,6 +75,7 @@ def _up(arguments: argparse.Namespace, console: Console) -> None:
                 "included, so nothing is queued, no network policy is enforced and no volume is filled.",
                 markup=False,
             )
+        platform.refuse_what_cannot_follow(profile)
         embedded = Cluster(profile, refusal)
         progress = Progress({**embedded.expected(), _DEPLOY_TASK: _DEPLOY_SECONDS}, tools.workers(), console)
         embedded.prepare(progress)
@@ -82,7 +83,7 @@ def _up(arguments: argparse.Namespace, console: Console) -> None:
         embedded.start(progress)
         if not arguments.cluster_only:
             with progress.task(_DEPLOY_TASK):
-                changes = platform.up(profile.name, lambda words: progress.note(_DEPLOY_TASK, words))
+                changes = platform.up(profile, lambda words: progress.note(_DEPLOY_TASK, words))
             console.print(
                 f"deployed: {', '.join(f'{count} {name}' for name, count in sorted(changes.items()))}"
             )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from profiles import fixed
+from profiles.model import Profile
 from sandbox import orphans, tools
-from sandbox.places import BIN, INSTANCE, KUBECONFIG, PULUMI_HOME
+from sandbox.places import BIN, INSTANCE, KUBECONFIG, PULUMI_HOME, STATE
 from stacks import deploy
 from stacks.deploy import PROJECT, Target, config_file, configure, search_path
 
@@ -16,6 +19,9 @@ STACK = "local" if INSTANCE == PROJECT else f"local-{INSTANCE}"
 """The embedded cluster's only stack; its profile says what is in it."""
 _BACKEND = PULUMI_HOME / "state"
 _PASSPHRASE = PULUMI_HOME / "passphrase"
+_FIXED = STATE / "fixed.json"
+"""What cannot change of what is deployed, or was being deployed when a run was killed."""
+_WAY_OUT = "run `make down` first: it takes away what is deployed, with its data"
 
 
 def target() -> Target:
@@ -31,9 +37,16 @@ def target() -> Target:
     )
 
 
-def up(profile: str, tell: Callable[[str], None]) -> Mapping[str, int]:
+def refuse_what_cannot_follow(profile: Profile) -> None:
+    """Raise ProfileError where the volumes of what is deployed cannot follow the profile. Touches nothing."""
+    fixed.refuse(_deployed(), profile, _WAY_OUT)
+
+
+def up(profile: Profile, tell: Callable[[str], None]) -> Mapping[str, int]:
     """Deploy a profile; counts as ``stacks.deploy.up``."""
-    wanted = prepare(profile)
+    wanted = prepare(profile.name)
+    stays = fixed.record(profile)
+    _keep({**_deployed(), **stays})  # a store that this takes away is there until it has
     cut_off = orphans.begin()
     changes = deploy.up(wanted, tell)
     if cut_off:
@@ -41,7 +54,19 @@ def up(profile: str, tell: Callable[[str], None]) -> Mapping[str, int]:
         if swept := orphans.sweep(deploy.declared(wanted)):
             changes = {**changes, "orphan taken away": len(swept)}
     orphans.end()
+    _keep(stays)
     return changes
+
+
+def _deployed() -> fixed.Record:
+    found: fixed.Record = json.loads(_FIXED.read_text()) if _FIXED.exists() else {}
+    return found
+
+
+def _keep(record: fixed.Record) -> None:
+    whole = _FIXED.with_suffix(".new")
+    whole.write_text(json.dumps(record, indent=1))
+    whole.replace(_FIXED)
 
 
 def prepare(profile: str) -> Target:

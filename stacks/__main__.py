@@ -5,13 +5,17 @@ from __future__ import annotations
 import pulumi
 
 from modules.kit.credentials import FIRST_EPOCH, Credentials
+from profiles import fixed
 from profiles.load import load
+from stacks.deploy import FIXED
 from stacks.platform import platform
 
 config = pulumi.Config()
+profile = load(config.require("profile"))
 deployed = platform(
-    load(config.require("profile")),
+    profile,
     Credentials.of(config.require("masterSecret"), config.get_int("credentialEpoch") or FIRST_EPOCH),
 )
 pulumi.export("profile", deployed.profile)
+pulumi.export(FIXED, fixed.record(profile))
 pulumi.export("namespaces", dict(deployed.namespaces))

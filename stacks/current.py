@@ -19,18 +19,21 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
+from profiles import fixed
 from profiles.load import load
 from profiles.problems import ProfileError
 from stacks.deploy import (
     DeployError,
     Target,
     configure,
+    deployed,
     destroy,
     pulumi_home,
     search_path,
     up,
 )
 
+_WAY_OUT = "deploy it as a new stack on another cluster, and restore the backups there"
 _DATA = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "longhouse"
 
 
@@ -99,6 +102,8 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
         kubeconfig.touch(mode=0o600)
         kubeconfig.write_text(context.kubeconfig)
         target = _target(profile.name, path, kubeconfig, console)
+        if arguments.command == "up":
+            fixed.refuse(deployed(target), profile, _WAY_OUT)
         action = up if arguments.command == "up" else destroy
         with console.status("starting Pulumi") as status:
             changes = action(target, status.update)

@@ -21,9 +21,13 @@ from urllib.parse import urlparse
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
+from profiles import fixed
+
 PROJECT = "longhouse"
 CHECKOUT = Path(__file__).parent.parent
 SECRET = f"{PROJECT}:masterSecret"
+FIXED = "fixed"
+"""Output of a stack: what cannot change of the profile that it deployed."""
 
 
 class DeployError(Exception):
@@ -120,6 +124,12 @@ def destroy(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
     """Take away everything that the stack declared. Returns counts as ``up`` does."""
     stack = _ready(target)
     return _changes(_attempt(stack.destroy, tell))
+
+
+def deployed(target: Target) -> fixed.Record:
+    """What cannot change of what the stack deployed last; nothing where it never got to its end."""
+    found = _ready(target).outputs().get(FIXED)
+    return found.value if found else {}
 
 
 def declared(target: Target) -> frozenset[tuple[str, str]]:

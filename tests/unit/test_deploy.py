@@ -8,12 +8,15 @@ import json
 import os
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from profiles import fixed
 from profiles.load import load
+from profiles.problems import ProfileError
 from sandbox import platform
 from stacks import current, deploy
 from stacks.deploy import DeployError, Target
@@ -95,3 +98,28 @@ def test_a_profile_of_another_context_is_not_deployed(
     asked = argparse.Namespace(command="up", profile="local", yes=True)
     with pytest.raises(DeployError, match=r"belongs to context production .* and the current one is staging"):
         current._run(asked, Console(quiet=True))
+
+
+def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
+    monkeypatch: pytest.MonkeyPatch, target: Target
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(current, "current_context", lambda path: current.Context("staging", "https://x", ""))
+    monkeypatch.setattr(current, "_target", lambda *given: target)
+    monkeypatch.setattr(current, "deployed", lambda target: fixed.record(load("local")))
+
+    def action(name: str) -> Callable[..., dict[str, int]]:
+        def run(*given: object) -> dict[str, int]:
+            done.append(name)
+            return {}
+
+        return run
+
+    for name in ("up", "destroy"):
+        monkeypatch.setattr(current, name, action(name))
+    with pytest.raises(ProfileError, match=r"kafka\.brokers"):
+        current._run(argparse.Namespace(command="up", profile="local-full", yes=True), Console(quiet=True))
+    assert not done
+    for command, profile in (("up", "local"), ("destroy", "local-full")):
+        current._run(argparse.Namespace(command=command, profile=profile, yes=True), Console(quiet=True))
+    assert done == ["up", "destroy"]

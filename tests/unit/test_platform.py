@@ -14,6 +14,7 @@ from modules.foundation.gpu_pools.config import Site
 from modules.foundation.queueing.shares import may_burst
 from modules.kit import names as platform_names
 from modules.kit.credentials import Credentials
+from profiles import fixed
 from profiles.load import load, names
 from stacks.platform import platform
 from tests.conftest import Recording, record
@@ -140,6 +141,7 @@ def test_the_program_declares_the_profile_that_the_stack_names(
     assert {each.urn for each in recorded.resources} == {each.urn for each in declared(profile).resources}
     assert exported == {
         "profile": profile,
+        "fixed": fixed.record(load(profile)),
         "namespaces": {name: platform_names.namespace(name) for name in load(profile).tenants},
     }
 

@@ -7,7 +7,9 @@ import json
 import platform
 import socket
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,18 @@ import pytest
 from rich.console import Console
 
 from profiles.load import load
+from profiles.model import Profile
+from profiles.problems import ProfileError
+from sandbox import __main__ as command_line
 from sandbox import cluster, golang, machine, orphans, process, progress, simulated, tools
+from sandbox import platform as deployed_platform
 from sandbox.golang import GoProgram
 from sandbox.namespaces import Namespaces
 from sandbox.process import Process
 from sandbox.progress import Progress, clock
 from sandbox.shell import SandboxError, run, wait_until
 from sandbox.tools import Tool
+from stacks import deploy
 
 
 class TestShell:
@@ -239,3 +246,65 @@ def test_ports_of_a_simulated_cluster_are_not_fought_over(
         ).plane
         with pytest.raises(SandboxError, match=f"port {port} of this machine is taken"):
             plane.start()
+
+
+class TestWhatIsDeployed:
+    @pytest.fixture(autouse=True)
+    def _folders(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(deployed_platform, "_FIXED", tmp_path / "fixed.json")
+        monkeypatch.setattr(orphans, "_UNDER_WAY", tmp_path / "deployment-under-way")
+        monkeypatch.setattr(deployed_platform, "prepare", lambda name: deployed_platform.target())
+        monkeypatch.setattr(orphans, "sweep", lambda declared: [])
+        monkeypatch.setattr(deploy, "declared", lambda target: frozenset())
+
+    def up(self, profile: Profile, monkeypatch: pytest.MonkeyPatch, fault: Exception | None = None) -> None:
+        def deployment(target: object, tell: Callable[[str], None]) -> dict[str, int]:
+            if fault is not None:
+                raise fault
+            return {}
+
+        monkeypatch.setattr(deploy, "up", deployment)
+        deployed_platform.up(profile, lambda words: None)
+
+    def test_another_profile_that_volumes_cannot_follow_is_refused_before_anything_is_touched(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.up(load("local"), monkeypatch)
+        touched: list[object] = []
+        monkeypatch.setattr(command_line, "Cluster", lambda *given: touched.append(given))
+        monkeypatch.setattr(cluster, "exclusive", nullcontext)
+        monkeypatch.setattr(machine, "why_no_container", lambda: None)
+        monkeypatch.setattr(sys, "argv", ["sandbox", "up", "--profile", "local-full"])
+        assert command_line.main() == 1
+        said = capsys.readouterr().out
+        assert "profiles/local-full.yaml:4  kafka.brokers = 3" in said
+        assert "make down" in said
+        assert not touched
+
+    def test_the_profile_that_is_deployed_and_harmless_edits_of_it_pass(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        local = load("local")
+        self.up(local, monkeypatch)
+        for profile in (local, local.model_copy(update={"tenants": {}})):
+            deployed_platform.refuse_what_cannot_follow(profile)
+
+    def test_on_an_empty_cluster_every_profile_may_come(self) -> None:
+        deployed_platform.refuse_what_cannot_follow(load("local-full"))
+
+    def test_what_a_deployment_began_with_stays_when_it_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(RuntimeError):
+            self.up(load("local"), monkeypatch, RuntimeError("killed"))
+        with pytest.raises(ProfileError):
+            deployed_platform.refuse_what_cannot_follow(load("local-full"))
+
+    def test_a_store_counts_until_it_is_gone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        three = load("local-full")
+        without = load("local").model_copy(update={"kafka": None, "hdfs": None})
+        self.up(load("local"), monkeypatch)
+        with pytest.raises(RuntimeError):
+            self.up(without, monkeypatch, RuntimeError("killed"))
+        with pytest.raises(ProfileError):
+            deployed_platform.refuse_what_cannot_follow(three)
+        self.up(without, monkeypatch)
+        deployed_platform.refuse_what_cannot_follow(three)

@@ -50,7 +50,7 @@ class Cassandra(Model):
     memory: Memory = "16Gi"
     """Memory of a node; its heap and caches are cut from it."""
 
-    disk: Memory = "1Ti"
+    disk: Annotated[Memory, Field(json_schema_extra=IMMUTABLE)] = "1Ti"
     """Disk of a node. Compaction rewrites what is there beside it, so about half of it can hold data."""
 
     tables: Annotated[int, Field(ge=10, le=150)] = 150

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from modules.kit.clock import Cron
-from modules.kit.model import Model
+from modules.kit.model import IMMUTABLE, Model
 from modules.kit.names import LabelValue
 from modules.kit.network import Cidr, Port, Reach
 from modules.kit.quantities import Cpu, Memory
@@ -116,7 +116,7 @@ class Footprint(Model):
 class Size(Footprint):
     """One pod of a kind of server."""
 
-    disk: Memory
+    disk: Annotated[Memory, Field(json_schema_extra=IMMUTABLE)]
     """Disk."""
 
 
@@ -133,7 +133,7 @@ class DataNodes(Size):
 class Hdfs(Model):
     """One file system for all tenants."""
 
-    high_availability: bool = True
+    high_availability: Annotated[bool, Field(json_schema_extra=IMMUTABLE)] = True
     """Two NameNodes, one of which takes over by itself when the other fails, with three JournalNodes and three ZooKeeper servers; or one NameNode alone."""
 
     kerberos: Kerberos = Kerberos()

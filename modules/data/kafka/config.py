@@ -40,7 +40,7 @@ class Kafka(Model):
     brokers: Annotated[int, Field(ge=1, le=500)] = 3
     """Servers that hold messages: one for trying things, else three or more. With `plain` the first three are the controllers too; that number can grow later, but not from one."""
 
-    replication: Annotated[int, Field(ge=1, le=5)] = 3
+    replication: Annotated[int, Field(ge=1, le=5, json_schema_extra=IMMUTABLE)] = 3
     """Copies of each message, on as many brokers."""
 
     min_in_sync: Annotated[int, Field(ge=1, le=4)] = 2

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from modules.kit.clock import Cron
-from modules.kit.model import FrozenMap, Model
+from modules.kit.model import IMMUTABLE, FrozenMap, Model
 from modules.kit.names import DnsLabel
 from modules.kit.network import Cidr, Port, Reach
 from modules.kit.quantities import Cpu, Memory
@@ -89,7 +89,7 @@ SettingValue = Annotated[
 class MySql(Model):
     """The MySQL of the environment."""
 
-    engine: MySqlEngine = MySqlEngine.PLAIN
+    engine: Annotated[MySqlEngine, Field(json_schema_extra=IMMUTABLE)] = MySqlEngine.PLAIN
     """Who runs the server: `plain` is one MariaDB 10.11, the local stand-in for MySQL (the two are not the same server: no JSON column type, another optimiser, other authentication plug-ins); `operator` is Percona XtraDB Cluster, MySQL 8.4 on three nodes; `external` is an endpoint that is given."""
 
     nodes: Annotated[int, Field(ge=1, le=7)] = 1
@@ -101,7 +101,7 @@ class MySql(Model):
     memory: Memory = "4Gi"
     """Memory of each server. Its buffer pool and the number of connections follow from it."""
 
-    disk: Memory = "50Gi"
+    disk: Annotated[Memory, Field(json_schema_extra=IMMUTABLE)] = "50Gi"
     """Volume of each server. Its redo log and binary logs are bounded by it."""
 
     binlog_hours: Annotated[int, Field(ge=1, le=720)] = 72

@@ -144,7 +144,7 @@ class Copy(Model):
 class ObjectStore(Model):
     """The object store of the environment."""
 
-    engine: Engine = Engine.MINIO
+    engine: Annotated[Engine, Field(json_schema_extra=IMMUTABLE)] = Engine.MINIO
     """Who serves it: `minio` has the platform run MinIO; `external` is an S3 that is there already, a cloud's or an appliance's."""
 
     servers: Annotated[int, Field(ge=1, le=16, json_schema_extra=IMMUTABLE)] = 4
