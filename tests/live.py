@@ -114,20 +114,8 @@ class Live:
     @contextmanager
     def pod(self, tenant: Tenant, **spec: Any) -> Iterator[Pod]:
         """A pod of the tenant with a shell and Python, running for as long as the body runs."""
-        manifest = pod(tenant, **spec)
-        name = manifest["metadata"]["name"]
-        with self.objects(manifest):
-            self.kubectl(
-                "--namespace",
-                tenant.namespace,
-                "wait",
-                "--for=condition=Ready",
-                f"pod/{name}",
-                "--timeout=90s",
-            )
-            address = self.get("pod", name, "--namespace", tenant.namespace)["status"]["podIP"]
-            connection = f"kubectl://{name}?namespace={tenant.namespace}&kubeconfig={self.kubeconfig}"
-            yield Pod(name, address, testinfra.get_host(connection))
+        with self._running(tenant, pod(tenant, **spec)) as running:
+            yield running
 
     @contextmanager
     def client(
@@ -158,6 +146,29 @@ class Live:
         with self.pod(tenant, containers=[main], volumes=volumes) as running:
             yield running
 
+    @contextmanager
+    def program_pod(self, store: Tenant, kind: str, name: str) -> Iterator[Pod]:
+        """A pod like those of one of a store's own programs, a Job or CronJob, that waits instead of running it."""
+        every = self.items(kind, "--namespace", store.namespace)
+        (found,) = [each for each in every if each["metadata"]["name"].startswith(name)]
+        template = (found["spec"].get("jobTemplate") or found)["spec"]["template"]
+        main = {**template["spec"]["containers"][0], "command": ["sleep", "infinity"]}
+        settings = {"serviceAccountName": "default", **template["spec"], "restartPolicy": "Never"}
+        manifest = pod(store, **{**settings, "containers": [main]})
+        manifest["metadata"]["labels"] |= {"longhouse.dev/program": name}  # what it may reach goes by this
+        with self._running(store, manifest) as running:
+            yield running
+
+    @contextmanager
+    def _running(self, tenant: Tenant, manifest: Object) -> Iterator[Pod]:
+        name = manifest["metadata"]["name"]
+        where = ("--namespace", tenant.namespace)
+        with self.objects(manifest):
+            self.kubectl(*where, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=90s")
+            address = self.get("pod", name, *where)["status"]["podIP"]
+            connection = f"kubectl://{name}?namespace={tenant.namespace}&kubeconfig={self.kubeconfig}"
+            yield Pod(name, address, testinfra.get_host(connection))
+
 
 @dataclass(frozen=True)
 class Pod:
@@ -172,6 +183,10 @@ class Pod:
         done = self.host.run("python3 -c %s " + " ".join(["%s"] * len(arguments)), program, *arguments)
         assert done.rc == 0, f"in pod {self.name}: {done.stderr}"
         return str(done.stdout).strip()
+
+    def told(self, program: str, *arguments: str) -> Any:
+        """What a Python program printed last, as JSON."""
+        return json.loads(self.python(program, *arguments).splitlines()[-1])
 
     def reaches(self, host: str, port: int) -> bool:
         """Whether a TCP connection opens within two seconds."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 
-from tests.live import Live, Pod, Tenant, pod, unique
+from tests.live import Live, Pod, Tenant, unique
+from tests.pages import examples
 
 pytestmark = pytest.mark.data
 
@@ -41,7 +37,6 @@ def error(call, *args):
 """What a tenant writes to use it: the driver, and the facts of the binding."""
 
 SYSTEM = Tenant("cassandra", "cassandra")
-PAGE = Path(__file__).parents[2] / "docs" / "stores" / "cassandra.md"
 
 
 @pytest.fixture(scope="module")
@@ -57,38 +52,9 @@ def table() -> str:
     return unique("t").replace("-", "_")
 
 
-def example(kind: str) -> str:
-    """The page's block of a kind."""
-    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return str(found)
-
-
 def told(where: Pod, program: str, *arguments: str) -> Any:
     """What a program that begins with CLIENT printed last, as JSON."""
-    return json.loads(where.python(CLIENT + program, *arguments).splitlines()[-1])
-
-
-@contextmanager
-def program_pod(live: Live, kind: str, name: str) -> Iterator[Pod]:
-    """A pod like those of one of the store's own programs, that waits instead of running it."""
-    every = live.items(kind, f"--namespace={SYSTEM.namespace}")
-    (found,) = [each for each in every if each["metadata"]["name"].startswith(name)]
-    template = (found["spec"].get("jobTemplate") or found)["spec"]["template"]
-    main = {**template["spec"]["containers"][0], "command": ["sleep", "infinity"]}
-    spec = {
-        "serviceAccountName": "default",
-        **template["spec"],
-        "containers": [main],
-        "restartPolicy": "Never",
-    }
-    manifest = pod(SYSTEM, **spec)
-    manifest["metadata"]["labels"] |= {"longhouse.dev/program": name}  # what it may reach goes by this
-    waiting = manifest["metadata"]["name"]
-    namespace = f"--namespace={SYSTEM.namespace}"
-    with live.objects(manifest):
-        live.kubectl(namespace, "wait", "--for=condition=Ready", f"pod/{waiting}", "--timeout=60s")
-        connection = f"kubectl://{waiting}?namespace={SYSTEM.namespace}&kubeconfig={live.kubeconfig}"
-        yield Pod(waiting, "", testinfra.get_host(connection))
+    return where.told(CLIENT + program, *arguments)
 
 
 class TestTenants:
@@ -111,7 +77,8 @@ finally: db.execute(f'DROP TABLE {table}')
         assert rows == [[1, "grüße, 世界 🚀"]]
 
     def test_the_example_of_the_page_runs(self, pods: tuple[Pod, Pod]) -> None:
-        assert pods[0].python(example("python")) == "hello"
+        (program,) = examples("cassandra", "python")
+        assert pods[0].python(program) == "hello"
 
     def test_another_tenant_reads_writes_and_changes_nothing_of_it(
         self, pods: tuple[Pod, Pod], table: str
@@ -243,7 +210,7 @@ class TestBackup:
         restored = f"{own}_restored_{label}"
         try:
             before = told(pods[0], CONTENT, own, table)
-            with program_pod(live, "cronjob", "backup") as inside:
+            with live.program_pod(SYSTEM, "cronjob", "backup") as inside:
                 module = "python3 -m modules.data.cassandra.inside.backup"
                 done = inside.host.run(module)
                 assert done.rc == 0, done.stderr
@@ -259,7 +226,7 @@ class TestBackup:
             assert told(pods[1], look, f"{restored}.{table}").startswith("Unauthorized")
         finally:
             told(pods[0], DROP, f"{own}.{table}")
-            with program_pod(live, "cronjob", "backup") as inside:
+            with live.program_pod(SYSTEM, "cronjob", "backup") as inside:
                 inside.python(FORGET, restored)
 
 

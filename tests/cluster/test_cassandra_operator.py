@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -20,15 +19,12 @@ from modules.data.cassandra.component import Cassandra
 from modules.data.cassandra.config import Cassandra as Config
 from profiles.load import load
 from sandbox import images
-from sandbox.cluster import Cluster
-from tests.cluster.test_custom_resources import manifest
-from tests.conftest import record
 from tests.live import Live, Object
-from tests.unit.examples import store_context
+from tests.store_operator import StoreOperator, only_embedded
 
 pytestmark = pytest.mark.data
 
-NAMESPACE = "cassandra-check"
+CHECK = StoreOperator("cassandra-check", "cassandradatacenters", "home", images.CASS_OPERATOR_IMAGE)
 RACKS = ("rack-a", "rack-b", "rack-c")
 POOL = "cloud-l4"
 """Simulated nodes, which for as long as the check runs stand in the racks."""
@@ -43,93 +39,40 @@ def config() -> Config:
 
 
 def objects() -> list[Object]:
-    """What the component declares for it, but for the programs that would wait for a running server, in a namespace of its own."""
-    cluster = load("local").cluster
-    found = record(
-        lambda: Cassandra("cassandra", config(), context=store_context(cluster=cluster), tenants=())
+    """What the component declares, with a ring that stands on simulated nodes."""
+    found = CHECK.objects(
+        lambda context: Cassandra("cassandra", config(), context=context, tenants=()), ("access", "backup")
     )
-    kept = [each for each in map(manifest, found.objects) if _wanted(each)]
-    for each in kept:
-        _move(each)
+    for each in found:
         if each["kind"] == operator.KIND:
             each["spec"]["tolerations"] = [{"operator": "Exists"}]
-    return sorted(kept, key=lambda each: each["kind"] != "Namespace")
-
-
-def _wanted(each: Object) -> bool:
-    of_others = ("access", "backup", "retained", "home-", "stands-for")
-    kinds = ("PodMonitor", "CustomResourceDefinition")
-    return each["kind"] not in kinds and not each["metadata"]["name"].startswith(of_others)
-
-
-def _move(each: Object) -> None:
-    if each["kind"] == "Namespace":
-        each["metadata"]["name"] = NAMESPACE
-    elif "namespace" in each["metadata"]:
-        each["metadata"]["namespace"] = NAMESPACE
-    for subject in each.get("subjects", []):
-        subject["namespace"] = NAMESPACE
-    if each["kind"] == "StatefulSet":
-        for setting in each["spec"]["template"]["spec"]["containers"][0]["env"]:
-            if setting["name"] == "WATCH_NAMESPACE":
-                setting["value"] = NAMESPACE
+    return found
 
 
 @pytest.fixture(scope="module")
 def running(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
     """The operator, and the resource in its namespace."""
-    if request.config.getoption("--cluster") != "embedded":
-        pytest.skip("needs the embedded cluster's simulated nodes, and its way to give a node an image")
-    image = images.CASS_OPERATOR_IMAGE
-    images.CASS_OPERATOR.build()
-    Cluster(load("local"), None).node.import_image(image.build(), image.reference)
-    crds = operator.operator().crd_files
-    kinds = [f"--filename={each}" for each in crds]
-    live.kubectl("apply", "--server-side", *kinds)
-    live.eventually(
-        "the kind is served",
-        lambda: live.try_kubectl("get", "cassandradatacenters", "--all-namespaces").returncode == 0,
-        30,
-    )
-    nodes = [
-        each["metadata"]["name"] for each in live.items("nodes", f"--selector=longhouse.dev/pool={POOL}")
-    ]
-    for name, rack in zip(nodes, RACKS, strict=False):
-        live.kubectl("label", "node", name, f"{operator.ZONE}={rack}", "--overwrite")
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects()})
+    only_embedded(request)
+    pool = live.items("nodes", f"--selector=longhouse.dev/pool={POOL}")
+    nodes = [each["metadata"]["name"] for each in pool]
     try:
-        live.kubectl("apply", "--server-side", "--filename=-", stdin=text)
-        yield live
+        for name, rack in zip(nodes, RACKS, strict=False):
+            live.kubectl("label", "node", name, f"{operator.ZONE}={rack}", "--overwrite")
+        with CHECK.running(live, operator.operator().crd_files, objects()):
+            yield live
     finally:
-        everything = ("--namespace", NAMESPACE, "cassandradatacenters")
-        live.try_kubectl("delete", *everything, "--all", "--wait=false")
-        no_finalizers = '--patch={"metadata":{"finalizers":null}}'
-        live.try_kubectl("patch", *everything, "home", "--type=merge", no_finalizers)
         live.try_kubectl("delete", "clusterrole,clusterrolebinding", operator.STORAGE_CLASSES)
-        live.try_kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-        live.try_kubectl("delete", "--wait=false", *kinds)
         for name in nodes:
             live.try_kubectl("label", "node", name, f"{operator.ZONE}-")
 
 
-def found(live: Live, kind: str, name: str) -> Object | None:
-    """An object of the namespace; None while there is none."""
-    answer = live.try_kubectl("--namespace", NAMESPACE, "get", kind, name, "--output=json")
-    return json.loads(answer.stdout) if answer.returncode == 0 else None
-
-
-def made(live: Live, kind: str, name: str) -> Any:
-    """The same, once it is there."""
-    return live.eventually(f"{kind} {name}", lambda: found(live, kind, name), 90)
-
-
 def test_the_operator_runs_and_finds_nothing_wrong_with_the_resource(running: Live) -> None:
     running.kubectl(
-        "--namespace", NAMESPACE, "wait", "--for=condition=Ready", "pod/operator-0", "--timeout=90s"
+        "--namespace", CHECK.namespace, "wait", "--for=condition=Ready", "pod/operator-0", "--timeout=90s"
     )
 
     def taken_up() -> Object | None:
-        status = (found(running, "cassandradatacenter", "home") or {}).get("status", {})
+        status = (CHECK.found(running, "cassandradatacenter", "home") or {}).get("status", {})
         return status if status.get("cassandraOperatorProgress") else None
 
     status = running.eventually("the operator works on the resource", taken_up)
@@ -142,12 +85,12 @@ def test_the_operator_runs_and_finds_nothing_wrong_with_the_resource(running: Li
 def test_each_rack_is_a_stateful_set_of_restricted_pods_on_nodes_of_its_zone(
     running: Live, rack: str
 ) -> None:
-    stateful_set = made(running, "statefulset", f"longhouse-home-{rack}-sts")
+    stateful_set = CHECK.made(running, "statefulset", f"longhouse-home-{rack}-sts")
     assert stateful_set["spec"]["replicas"] == 1
     pod = running.eventually(
         f"a pod of {rack} on a node",
         lambda: (
-            (each := found(running, "pod", f"longhouse-home-{rack}-sts-0"))
+            (each := CHECK.found(running, "pod", f"longhouse-home-{rack}-sts-0"))
             and each["spec"].get("nodeName")
             and each
         ),
@@ -161,11 +104,11 @@ def test_each_rack_is_a_stateful_set_of_restricted_pods_on_nodes_of_its_zone(
 
 
 def test_the_servers_are_told_the_settings_that_the_plain_engine_runs_with(running: Live) -> None:
-    stateful_set = made(running, "statefulset", "longhouse-home-rack-a-sts")
+    stateful_set = CHECK.made(running, "statefulset", "longhouse-home-rack-a-sts")
     inits = {each["name"]: each for each in stateful_set["spec"]["template"]["spec"]["initContainers"]}
     (told,) = [each for each in inits["server-config-init"]["env"] if each["name"] == "CONFIG_FILE_DATA"]
     source = told["valueFrom"]["secretKeyRef"]
-    given = json.loads(base64.b64decode(made(running, "secret", source["name"])["data"][source["key"]]))
+    given = json.loads(base64.b64decode(CHECK.made(running, "secret", source["name"])["data"][source["key"]]))
     wanted = json.loads(json.dumps(settings.cassandra_yaml(config())))
     assert {key: given["cassandra-yaml"].get(key) for key in wanted} == wanted
     assert given["jvm-server-options"]["max_heap_size"] == "512m"
@@ -179,5 +122,5 @@ def test_the_servers_are_told_the_settings_that_the_plain_engine_runs_with(runni
 
 def test_clients_have_a_service(running: Live) -> None:
     service = operator.HOST.partition(".")[0]
-    ports = {each["name"]: each["port"] for each in made(running, "service", service)["spec"]["ports"]}
+    ports = {each["name"]: each["port"] for each in CHECK.made(running, "service", service)["spec"]["ports"]}
     assert ports["native"] == 9042

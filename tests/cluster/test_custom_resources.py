@@ -6,9 +6,8 @@ rules, takes; and what is built in is what Kubernetes takes. Charts are not expa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from modules.kit import crds
 from profiles.load import names
 from tests.api_server import ApiServer, api_server
 from tests.conftest import Declared
-from tests.shipped import declared
+from tests.shipped import declared, manifest
 from upstream import part, strimzi
 
 pytestmark = pytest.mark.data
@@ -30,28 +29,12 @@ KINDS = {
 }
 """Part of upstream/ -> where its module has its CustomResourceDefinitions."""
 
-Object = dict[str, Any]
-
 
 def objects_of(profile: str) -> tuple[Declared, ...]:
     """Every object but charts' and CustomResourceDefinitions, namespaces first."""
     found = declared(profile).objects
     kept = [each for each in found if not each.type.endswith(":CustomResourceDefinition")]
     return tuple(sorted(kept, key=lambda each: each.type != "kubernetes:core/v1:Namespace"))
-
-
-def manifest(resource: Declared) -> Object:
-    """The object as the provider would send it."""
-    _, version, kind = resource.type.split(":")
-    fields = _plain(resource.inputs)
-    core = {"apiVersion": version.removeprefix("core/"), "kind": kind}
-    return {**core, **{key: value for key, value in fields.items() if not key.startswith("__")}}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items() if each is not None}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 @pytest.fixture(scope="module")

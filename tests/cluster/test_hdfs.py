@@ -17,13 +17,13 @@ from testinfra.backend.base import CommandResult
 from modules.data.hdfs.inside import webhdfs
 from modules.data.hdfs.servers import IMAGE
 from tests.live import Live, Pod, Tenant, container, unique
+from tests.pages import examples
 
 pytestmark = pytest.mark.data
 
 STORE = "hdfs"
 BINDING = f"/bindings/{STORE}"
 NOBODY = 65534
-PAGE = Path(__file__).parents[2] / "docs" / "stores" / "hdfs.md"
 
 JAVA = (
     f"KRB5PRINCIPAL=$(cat {BINDING}/username) KRB5KEYTAB={BINDING}/keytab java -Xmx128m -XX:+UseSerialGC "
@@ -155,9 +155,9 @@ def test_hadoops_own_client_writes_and_reads_what_webhdfs_reads_too(
 def test_the_examples_of_the_page_run_as_they_stand(
     us: Pod, hadoop: Pod, tenants: tuple[Tenant, Tenant]
 ) -> None:
-    (in_python,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (in_python,) = examples("hdfs", "python")
     assert us.python(in_python) == "hello"
-    in_shell = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0]
+    in_shell = examples("hdfs", "sh")[0]
     done = hadoop.host.run("bash -c %s", in_shell)
     assert done.rc == 0, done.stderr
     assert call(us, ("read", f"{home(tenants[0])}/hello-from-java")) == ["hello\n"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +12,13 @@ import pytest
 from modules.data.kafka.config import NAMESPACE
 from modules.kit.quantities import bytes_of
 from tests.live import Live, Pod, Tenant, unique
+from tests.pages import examples
 
 pytestmark = pytest.mark.data
 
 QUOTA = bytes_of("512Ki")
 """What tenants may write in a second, in the local profiles."""
 
-PAGE = Path(__file__).parents[2] / "docs" / "stores" / "kafka.md"
 _HOME = f"--namespace={NAMESPACE}"
 
 CLIENT = """
@@ -74,7 +72,7 @@ def pods(live: Live, tenants: tuple[Tenant, Tenant]) -> Iterator[tuple[Pod, Pod]
 
 def told(where: Pod, program: str, *arguments: str) -> Any:
     """What a program that begins with CLIENT printed last, as JSON."""
-    return json.loads(where.python(CLIENT + program, *arguments).splitlines()[-1])
+    return where.told(CLIENT + program, *arguments)
 
 
 def test_a_tenant_reads_what_it_wrote(pods: tuple[Pod, Pod]) -> None:
@@ -289,5 +287,5 @@ def _run_job(live: Live, cronjob: str, *words: str) -> None:
 
 
 def test_the_example_of_the_page_runs_as_it_stands(pods: tuple[Pod, Pod]) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (program,) = examples("kafka", "python")
     assert pods[0].python(program) == "hello"

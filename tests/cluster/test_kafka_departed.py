@@ -18,8 +18,7 @@ from modules.kit import crds
 from modules.kit.inside import retained
 from modules.kit.inside.api_server import ApiServer as Inside
 from tests.api_server import ApiServer, api_server
-from tests.cluster.test_custom_resources import manifest
-from tests.shipped import declared
+from tests.shipped import declared, manifest
 from upstream import strimzi
 
 pytestmark = pytest.mark.data

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 
 from modules.data.mysql.plain import IMAGE
-from tests.live import Live, Pod, Tenant, pod, unique
+from tests.live import Live, Pod, Tenant, unique
+from tests.pages import examples
 
 pytestmark = pytest.mark.data
 
@@ -43,7 +40,6 @@ def error(call, *args, **options):
 """What a tenant writes to use it: the driver, and the facts of the binding."""
 
 SYSTEM = Tenant("mysql", "mysql")
-PAGE = Path(__file__).parents[2] / "docs" / "stores" / "mysql.md"
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +49,15 @@ def pods(live: Live, tenants: tuple[Tenant, Tenant]) -> Iterator[tuple[Pod, Pod]
         yield ours, theirs
 
 
-def example(kind: str) -> str:
-    """The page's block of a kind."""
-    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    return str(found)
-
-
 def told(where: Pod, program: str, *arguments: str) -> Any:
     """What a program that begins with CLIENT printed last, as JSON."""
-    return json.loads(where.python(CLIENT + program, *arguments).splitlines()[-1])
+    return where.told(CLIENT + program, *arguments)
 
 
 def as_documented(live: Live, instead: dict[str, str]) -> None:
     """Restore by the page's own commands, with these names instead of the page's."""
-    commands = example("restore").replace("create job restore", "create job check-restore")
+    (page,) = examples("mysql", "restore")
+    commands = page.replace("create job restore", "create job check-restore")
     for name, other in instead.items():
         commands = commands.replace(name, other)
     try:
@@ -84,35 +75,6 @@ def as_documented(live: Live, instead: dict[str, str]) -> None:
         )
     finally:
         live.try_kubectl("--namespace=mysql", "delete", "job", "check-restore", "--wait=false")
-
-
-@contextmanager
-def program_pod(live: Live, kind: str, name: str) -> Iterator[Pod]:
-    """A pod like those of one of the store's own programs, that waits instead of running it."""
-    (found,) = [
-        each for each in live.items(kind, "--namespace=mysql") if each["metadata"]["name"].startswith(name)
-    ]
-    template = (
-        found["spec"].get("jobTemplate", found)["spec"]["template"]
-        if kind == "cronjob"
-        else found["spec"]["template"]
-    )
-    main = {**template["spec"]["containers"][0], "command": ["sleep", "infinity"]}
-    manifest = pod(
-        SYSTEM,
-        **{
-            "serviceAccountName": "default",
-            **template["spec"],
-            "containers": [main],
-            "restartPolicy": "Never",
-        },
-    )
-    manifest["metadata"]["labels"] |= {"longhouse.dev/program": name}  # what it may reach goes by this
-    waiting = manifest["metadata"]["name"]
-    with live.objects(manifest):
-        live.kubectl("--namespace=mysql", "wait", "--for=condition=Ready", f"pod/{waiting}", "--timeout=60s")
-        connection = f"kubectl://{waiting}?namespace=mysql&kubeconfig={live.kubeconfig}"
-        yield Pod(waiting, "", testinfra.get_host(connection))
 
 
 class TestTenants:
@@ -208,7 +170,8 @@ print(json.dumps([len(held), codes])); sys.stdout.flush(); time.sleep(float(sys.
         assert told(pods[0], program) == [OTHER_ENGINE] * 3
 
     def test_the_example_of_the_page_runs(self, pods: tuple[Pod, Pod]) -> None:
-        assert pods[0].python(example("python")) == "hello"
+        (program,) = examples("mysql", "python")
+        assert pods[0].python(program) == "hello"
 
 
 class TestServer:
@@ -289,7 +252,7 @@ class TestAccess:
     ) -> None:
         """Four made-up owners, by the very program that the deployment runs: `_` and `%` are wildcards in grants, and hyphens
         are letters of names."""
-        with program_pod(live, "job", "access") as inside:
+        with live.program_pod(SYSTEM, "job", "access") as inside:
             found = json.loads(
                 inside.python(
                     """
@@ -358,7 +321,7 @@ print(json.dumps([fact('username'), run(db, f'CHECKSUM TABLE {table}')[0][1]]))"
         )
         restored = f"{owner}_{table}"
         try:
-            with program_pod(live, "cronjob", "backup") as inside:
+            with live.program_pod(SYSTEM, "cronjob", "backup") as inside:
                 module = "python3 -m modules.data.mysql.inside.backup"
                 done = inside.host.run(module)
                 assert done.rc == 0, done.stderr

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.live import Live, Object, Pod, Tenant
+from tests.pages import examples
 
 pytestmark = pytest.mark.data
 
@@ -134,9 +133,8 @@ def test_what_a_tenant_stores_it_reads_back_and_so_it_does_an_older_version(us: 
 
 
 def test_the_example_of_the_page_runs_as_it_stands(us: Pod) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "stores" / "object-store.md").read_text()
-    (settings,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (settings,) = examples("object-store", "yaml")
+    (program,) = examples("object-store", "python")
     environment = {each["name"]: each["value"] for each in yaml.safe_load(settings)["env"]}
     assert us.python(f"import os\nos.environ |= {environment}\n{program}") == "hello"
 

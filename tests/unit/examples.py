@@ -1,4 +1,4 @@
-"""Small pools and tenants to declare things for, each with only what a test says about it."""
+"""Small pools, tenants and stores to declare things for, each with only what a test says about it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from pulumi_kubernetes.core.v1 import Namespace
 
+from modules.data.kafka.config import Kafka, KafkaEngine, KafkaShare, Topic
 from modules.data.store import Bucket, StoreContext
 from modules.foundation.certificates.authority import Authority
 from modules.foundation.gpu_pools.config import NodePool
@@ -65,6 +66,18 @@ BACKUPS = Bucket(
     namespace="object-store",
     port=9000,
 )
+
+KAFKA = Kafka(
+    engine=KafkaEngine.PLAIN,
+    brokers=1,
+    replication=1,
+    min_in_sync=1,
+    partitions=60,
+    cpu="100m",
+    memory="768Mi",
+    disk="4Gi",
+)
+KAFKA_SHARE = KafkaShare(topics={"events": Topic(partitions=3, retention_bytes="8Mi")}, create_topics=True)
 
 
 def store_context(*tenants: str, backups: Bucket | None = BACKUPS, **fields: Any) -> StoreContext:

@@ -7,10 +7,9 @@ from modules.foundation.certificates.component import Certificates
 from modules.foundation.certificates.config import Certificates as Config
 from modules.foundation.certificates.config import Issuer
 from modules.kit.cluster import ApiServer
-from modules.kit.credentials import Credentials
 from tests.conftest import Recording, record
+from tests.unit.examples import CREDENTIALS
 
-CREDENTIALS = Credentials(bytes(range(32)))
 API_SERVER = ApiServer(cidrs=("172.30.255.1/32",), port=6443)
 
 

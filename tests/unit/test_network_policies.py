@@ -9,14 +9,8 @@ import pytest
 from pulumi_kubernetes.networking.v1 import NetworkPolicySpecArgs
 
 from modules.kit import network_policies
-from modules.kit.cluster import ApiServer, Cluster
 from tests.conftest import Fields, record
-
-CLUSTER = Cluster(
-    pod_cidr="10.88.0.0/16",
-    service_cidr="10.96.0.0/16",
-    api_server=ApiServer(cidrs=("172.30.255.1/32",), port=6443),
-)
+from tests.unit.examples import CLUSTER
 
 
 def declared(spec: NetworkPolicySpecArgs) -> Fields:

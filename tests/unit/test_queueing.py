@@ -5,18 +5,15 @@ from __future__ import annotations
 import pulumi
 import pytest
 
-from modules.foundation.certificates.authority import Authority
 from modules.foundation.queueing import kueue
 from modules.foundation.queueing.component import Queueing
 from modules.foundation.queueing.config import Queueing as Config
 from modules.foundation.queueing.shares import SharingError
 from modules.foundation.tenants.config import Tenant
 from modules.kit.cluster import ApiServer, WebhookFailure
-from modules.kit.credentials import Credentials
 from tests.conftest import Declared, Recording, record
-from tests.unit.examples import CLOUD, GENERAL, GPUS, tenant
+from tests.unit.examples import AUTHORITY, CLOUD, GENERAL, GPUS, tenant
 
-AUTHORITY = Authority(Credentials(bytes(range(32))))
 POOLS = (GENERAL, GPUS, CLOUD)
 
 

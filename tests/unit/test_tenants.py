@@ -14,15 +14,10 @@ from modules.foundation.tenants import access, limits
 from modules.foundation.tenants.access import GRANTS, Role
 from modules.foundation.tenants.component import Tenant, TenantRoles
 from modules.foundation.tenants.config import Groups
-from modules.kit.cluster import ApiServer, Cluster, Identity
+from modules.kit.cluster import Identity
 from tests.conftest import Declared, Recording, record
-from tests.unit.examples import A100, GENERAL, GPUS, MAY_BURST, POOLS, pool, tenant
+from tests.unit.examples import A100, CLUSTER, GENERAL, GPUS, MAY_BURST, POOLS, pool, tenant
 
-CLUSTER = Cluster(
-    pod_cidr="10.88.0.0/16",
-    service_cidr="10.96.0.0/16",
-    api_server=ApiServer(cidrs=("172.30.255.1/32",), port=6443),
-)
 PEOPLE = {"viewer": ["readers"], "editor": ["scientists", "engineers"], "admin": ["leads"]}
 NAMESPACE = "tenant-atlas"
 
