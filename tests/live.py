@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -27,7 +27,12 @@ IMAGE = "docker.io/library/python:3.11-slim-bookworm"
 """Python and a shell; the sandbox builds an image of this name."""
 BINDINGS = "/bindings"
 """Where client pods have their tenant's bindings, one folder a store."""
-_PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS: Final = 300
+"""How long a check waits for what has to come. It ends as soon as that is there, so a slow machine may take long, and only what hangs is
+given up."""
+
+TIMEOUT: Final = f"--timeout={PATIENCE_SECONDS}s"
+"""The same for `kubectl wait`."""
 
 Object = dict[str, Any]
 
@@ -103,11 +108,11 @@ class Live:
         finally:
             self.try_kubectl("delete", "--wait=false", "--ignore-not-found", "--filename=-", stdin=text)
 
-    def eventually(self, what: str, check: Callable[[], Any], seconds: float = _PATIENCE_SECONDS) -> Any:
+    def eventually(self, what: str, check: Callable[[], Any]) -> Any:
         """The first truthy answer of ``check``; an AssertionError naming ``what`` when there is none in time."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not (answer := check()):
-            assert time.monotonic() < deadline, f"not within {seconds:.0f} seconds: {what}"
+            assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} seconds: {what}"
             time.sleep(0.5)
         return answer
 
@@ -164,7 +169,7 @@ class Live:
         name = manifest["metadata"]["name"]
         where = ("--namespace", tenant.namespace)
         with self.objects(manifest):
-            self.kubectl(*where, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=90s")
+            self.kubectl(*where, "wait", "--for=condition=Ready", f"pod/{name}", TIMEOUT)
             address = self.get("pod", name, *where)["status"]["podIP"]
             connection = f"kubectl://{name}?namespace={tenant.namespace}&kubeconfig={self.kubeconfig}"
             yield Pod(name, address, testinfra.get_host(connection))

@@ -16,7 +16,7 @@ from profiles.load import load
 from sandbox.cluster import Cluster
 from sandbox.images import Image
 from tests.conftest import record
-from tests.live import Live, Object
+from tests.live import TIMEOUT, Live, Object
 from tests.shipped import manifest
 from tests.unit.examples import store_context
 
@@ -79,7 +79,7 @@ class StoreOperator:
         Cluster(load("local"), None).node.import_image(self.image.build(), self.image.reference)
         kinds = [f"--filename={each}" for each in crds]
         live.kubectl("apply", "--server-side", *kinds)
-        live.kubectl("wait", "--for=condition=Established", *kinds, "--timeout=30s")
+        live.kubectl("wait", "--for=condition=Established", *kinds, TIMEOUT)
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         try:
             live.kubectl("apply", "--server-side", "--filename=-", stdin=text)
@@ -99,4 +99,4 @@ class StoreOperator:
 
     def made(self, live: Live, kind: str, name: str) -> Any:
         """The same, once it is there."""
-        return live.eventually(f"{kind} {name}", lambda: self.found(live, kind, name), 90)
+        return live.eventually(f"{kind} {name}", lambda: self.found(live, kind, name))

@@ -236,7 +236,7 @@ db = connect()
 db.execute(f'CREATE TABLE {table} (id int PRIMARY KEY)')
 write = db.prepare(f'INSERT INTO {table} (id) VALUES (?)')
 end, number, acknowledged, gap, last = time.monotonic() + seconds, 0, [], 0.0, time.monotonic()
-while time.monotonic() < end or gap < 1:
+while time.monotonic() < end or gap < 1 or len(acknowledged) < 60:
     number += 1
     if not error(db.execute, write, (number,)):
         acknowledged.append(number)

@@ -19,7 +19,7 @@ from modules.data.cassandra.component import Cassandra
 from modules.data.cassandra.config import Cassandra as Config
 from profiles.load import load
 from sandbox import images
-from tests.live import Live, Object
+from tests.live import TIMEOUT, Live, Object
 from tests.store_operator import StoreOperator, only_embedded
 
 pytestmark = pytest.mark.data
@@ -68,7 +68,7 @@ def running(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
 
 def test_the_operator_runs_and_finds_nothing_wrong_with_the_resource(running: Live) -> None:
     running.kubectl(
-        "--namespace", CHECK.namespace, "wait", "--for=condition=Ready", "pod/operator-0", "--timeout=90s"
+        "--namespace", CHECK.namespace, "wait", "--for=condition=Ready", "pod/operator-0", TIMEOUT
     )
 
     def taken_up() -> Object | None:
@@ -94,7 +94,6 @@ def test_each_rack_is_a_stateful_set_of_restricted_pods_on_nodes_of_its_zone(
             and each["spec"].get("nodeName")
             and each
         ),
-        90,
     )
     node = running.get("node", pod["spec"]["nodeName"])
     assert node["metadata"]["labels"][operator.ZONE] == rack

@@ -15,6 +15,7 @@ from modules.kit import crds
 from profiles.load import names
 from tests.api_server import ApiServer, api_server
 from tests.conftest import Declared
+from tests.live import TIMEOUT
 from tests.shipped import declared, manifest
 from upstream import part, strimzi
 
@@ -43,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with api_server(tmp_path_factory.mktemp("api-server")) as running:
         running.create(crd for name, files in KINDS.items() for crd in crds.read(_files(name, files)))
         running.create(crds.read(sorted(strimzi.crds().glob("*.yaml"))))
-        running.kubectl("wait", "--for=condition=Established", "crds", "--all", "--timeout=60s")
+        running.kubectl("wait", "--for=condition=Established", "crds", "--all", TIMEOUT)
         yield running
 
 

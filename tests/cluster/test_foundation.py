@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import Live, Object, Pod, Tenant, container, job, pod, restricted, unique
+from tests.live import TIMEOUT, Live, Object, Pod, Tenant, container, job, pod, restricted, unique
 
 pytestmark = pytest.mark.foundation
 
@@ -51,7 +51,7 @@ def _workload(live: Live, manifest: Object) -> Object:
                 return each
         return None
 
-    found: Object = live.eventually(f"Kueue has a Workload for job {meta['name']}", made, 30)
+    found: Object = live.eventually(f"Kueue has a Workload for job {meta['name']}", made)
     return found
 
 
@@ -164,8 +164,8 @@ class TestFence:
         self, live: Live, us: Tenant, them: Tenant
     ) -> None:
         with live.pod(us) as ours, _server(live, us) as own, _server(live, them) as foreign:
-            live.eventually("the own pod answers", lambda: ours.reaches(own.address, 8080), 30)
-            live.eventually("the own service answers", lambda: ours.reaches(own.name, 8080), 30)
+            live.eventually("the own pod answers", lambda: ours.reaches(own.address, 8080))
+            live.eventually("the own service answers", lambda: ours.reaches(own.name, 8080))
             assert not ours.reaches(foreign.address, 8080), "another tenant's pod answered"
             name = f"{foreign.name}.{them.namespace}.svc"
             assert ours.python("import socket,sys; print(socket.gethostbyname(sys.argv[1]))", name)
@@ -225,7 +225,7 @@ class _Server:
             "--for=condition=Ready",
             f"pod/{self._name}",
             f"--namespace={self._tenant.namespace}",
-            "--timeout=90s",
+            TIMEOUT,
         )
         found = self._live.get("pod", self._name, f"--namespace={self._tenant.namespace}")
         return Pod(self._name, found["status"]["podIP"], self._live.host)

@@ -16,7 +16,7 @@ from testinfra.backend.base import CommandResult
 
 from modules.data.hdfs.inside import webhdfs
 from modules.data.hdfs.servers import IMAGE
-from tests.live import Live, Pod, Tenant, container, unique
+from tests.live import TIMEOUT, Live, Pod, Tenant, container, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -252,7 +252,7 @@ def backup_pod(live: Live) -> Iterator[Pod]:
         "spec": template["spec"] | {"containers": [main], "terminationGracePeriodSeconds": 0},
     }
     with live.objects(manifest):
-        live.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--namespace={STORE}", "--timeout=60s")
+        live.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--namespace={STORE}", TIMEOUT)
         connection = f"kubectl://{name}?namespace={STORE}&kubeconfig={live.kubeconfig}"
         yield Pod(name, "", testinfra.get_host(connection))
 
@@ -327,10 +327,10 @@ def test_every_acknowledged_write_outlives_the_death_of_a_server(live: Live, us:
     pod = active(live) if victim == "the active NameNode" else victim
     writing = threading.Thread(target=write)
     writing.start()
-    live.eventually("a stream of writes", lambda: us.host.file(f"/tmp/{name}").exists, 60)
+    live.eventually("a stream of writes", lambda: us.host.file(f"/tmp/{name}").exists)
     live.kubectl("delete", "pod", pod, f"--namespace={STORE}", "--grace-period=0", "--force")
     writing.join()
-    live.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--namespace={STORE}", "--timeout=120s")
+    live.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--namespace={STORE}", TIMEOUT)
     assert result["lost"] == []
     print(
         f"{victim}: {result['acknowledged']} writes acknowledged, none lost; none for {result['seconds']:.1f} s"

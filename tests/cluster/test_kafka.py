@@ -11,7 +11,7 @@ import pytest
 
 from modules.data.kafka.config import NAMESPACE
 from modules.kit.quantities import bytes_of
-from tests.live import Live, Pod, Tenant, unique
+from tests.live import TIMEOUT, Live, Pod, Tenant, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -209,7 +209,7 @@ def test_no_acknowledged_message_is_lost_when_a_broker_is_killed(live: Live, pod
             f"\n    {broker} killed: {said['acknowledged']} messages acknowledged, {said['missing']} of them missing; "
             f"writes stood still for {said['gap']:.1f} s, the broker was ready again after {ready:.1f} s"
         )
-        assert said["acknowledged"] > 100
+        assert said["acknowledged"] > 10
         assert said["missing"] == said["unsent"] == 0
 
 
@@ -225,11 +225,11 @@ def _written_while_killed(live: Live, writer: Pod, broker: str) -> tuple[Any, fl
     before, killed = _uid(live, broker), time.monotonic()
     live.kubectl("delete", "pod", broker, _HOME, "--grace-period=0", "--force")
     live.eventually(f"{broker} is another pod", lambda: _uid(live, broker) not in ("", before))
-    live.kubectl("wait", "--for=condition=Ready", f"pod/{broker}", _HOME, "--timeout=120s")
+    live.kubectl("wait", "--for=condition=Ready", f"pod/{broker}", _HOME, TIMEOUT)
     ready = time.monotonic() - killed
     time.sleep(2)
     run("touch /tmp/stop")
-    live.eventually("the writer is done", lambda: run("test -e /tmp/ended").rc == 0, 120)
+    live.eventually("the writer is done", lambda: run("test -e /tmp/ended").rc == 0)
     said = run("cat /tmp/said")
     assert said.rc == 0, run("cat /tmp/log").stdout
     return json.loads(said.stdout), ready
@@ -283,7 +283,7 @@ def _run_job(live: Live, cronjob: str, *words: str) -> None:
     )
     made["spec"]["template"]["spec"]["containers"][0]["command"] += words
     with live.objects(made):
-        live.kubectl("wait", "--for=condition=Complete", f"job/{job}", _HOME, "--timeout=80s")
+        live.kubectl("wait", "--for=condition=Complete", f"job/{job}", _HOME, TIMEOUT)
 
 
 def test_the_example_of_the_page_runs_as_it_stands(pods: tuple[Pod, Pod]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modules.data.mysql.plain import IMAGE
-from tests.live import Live, Pod, Tenant, unique
+from tests.live import TIMEOUT, Live, Pod, Tenant, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -70,9 +70,7 @@ def as_documented(live: Live, instead: dict[str, str]) -> None:
             env=environment,
         )
         assert done.returncode == 0, done.stderr
-        live.kubectl(
-            "--namespace=mysql", "wait", "--for=condition=Complete", "job/check-restore", "--timeout=60s"
-        )
+        live.kubectl("--namespace=mysql", "wait", "--for=condition=Complete", "job/check-restore", TIMEOUT)
     finally:
         live.try_kubectl("--namespace=mysql", "delete", "job", "check-restore", "--wait=false")
 
@@ -242,7 +240,7 @@ print(json.dumps({'acknowledged': len(acknowledged), 'lost': sorted(set(acknowle
             f"\n{how}: {found['acknowledged']} commits acknowledged, none lost, {found['gap']} s without one"
         )
         assert found["lost"] == []
-        assert found["acknowledged"] > 100
+        assert found["acknowledged"] > 10
         assert found["gap"] > 0, "the server was not away at all"
 
 

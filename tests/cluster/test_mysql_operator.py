@@ -15,7 +15,7 @@ from modules.data.mysql.component import MySql
 from modules.data.mysql.config import MySql as Config
 from profiles.load import load
 from sandbox import images
-from tests.live import Live, Object
+from tests.live import TIMEOUT, Live, Object
 from tests.store_operator import StoreOperator, only_embedded
 from tests.unit.examples import BACKUPS
 
@@ -54,13 +54,13 @@ def running(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
 
 def test_the_operator_runs_and_finds_nothing_wrong_with_the_resource(running: Live) -> None:
     running.kubectl(
-        "--namespace", CHECK.namespace, "wait", "--for=condition=Ready", "pod/operator-0", "--timeout=90s"
+        "--namespace", CHECK.namespace, "wait", "--for=condition=Ready", "pod/operator-0", TIMEOUT
     )
 
     def state() -> str:
         return str((CHECK.found(running, "pxc", operator.CLUSTER) or {}).get("status", {}).get("state", ""))
 
-    assert running.eventually("the operator says how the cluster is", state, 90) == "initializing"
+    assert running.eventually("the operator says how the cluster is", state) == "initializing"
     status = running.get("pxc", operator.CLUSTER, f"--namespace={CHECK.namespace}")["status"]
     assert "message" not in status, status["message"]
 
@@ -87,7 +87,7 @@ def test_its_pods_are_admitted_as_restricted_and_stand_on_machines_of_their_own(
         )
         return [each["spec"]["nodeName"] for each in pods if each["spec"].get("nodeName")]
 
-    running.eventually("three nodes stand", lambda: len(standing()) == 3, 120)
+    running.eventually("three nodes stand", lambda: len(standing()) == 3)
     assert len(set(standing())) == 3
     events = running.items("events", f"--namespace={CHECK.namespace}", "--field-selector=reason=FailedCreate")
     assert not [each["message"] for each in events]

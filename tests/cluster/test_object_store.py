@@ -257,7 +257,7 @@ def test_every_acknowledged_write_outlives_the_death_of_the_server(live: Live, u
 
     writing = threading.Thread(target=write)
     writing.start()
-    live.eventually("a stream of writes", lambda: us.host.file("/tmp/streaming").exists, 30)
+    live.eventually("a stream of writes", lambda: us.host.file("/tmp/streaming").exists)
     live.kubectl("delete", "pod", "minio-0", f"--namespace={STORE}", "--grace-period=0", "--force")
     writing.join()
     assert result["lost"] == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from tests.lifecycle.journey import CORE, PROFILE, Journey
+from tests.live import TIMEOUT
 
 
 def _descendant(pid: int, program: str) -> int | None:
@@ -31,7 +32,7 @@ def test_a_start_that_was_killed_goes_on_when_it_is_run_again(journey: Journey) 
     )
     assert code < 0, "the run was to be killed"
     assert journey.sandbox("up", "--cluster-only", f"--profile={CORE}") == 0
-    ready = journey.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=30s")
+    ready = journey.kubectl("wait", "--for=condition=Ready", "nodes", "--all", TIMEOUT)
     assert ready.returncode == 0, ready.stderr
     journey.empty = journey.objects()
 
@@ -53,7 +54,7 @@ def test_a_deployment_whose_pulumi_was_killed_half_way_converges_when_it_is_run_
     assert not state.get("pending_operations")
     journey.resources = frozenset(journey.ids())
     assert len(journey.resources) == len(journey.ids()), "an object stands twice in the state"
-    gone = journey.kubectl("wait", "--for=delete", "namespace/tenant-leaver", "--timeout=60s")
+    gone = journey.kubectl("wait", "--for=delete", "namespace/tenant-leaver", TIMEOUT)
     assert gone.returncode == 0, gone.stderr
     assert not journey.has("clusterqueues.kueue.x-k8s.io", "--selector=longhouse.dev/tenant=leaver")
 
