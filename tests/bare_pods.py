@@ -367,17 +367,10 @@ def _layout(own: Path, name: str, hosts: Path, server: Server, roots: Mapping[st
 
 @contextmanager
 def _namespaces(log: Path, script: str) -> Iterator[_Namespaces]:
-    words = [
-        "unshare",
-        "--mount",
-        "--net",
-        "--uts",
-        "--ipc",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]
+    words = (
+        *("setpriv", "--pdeathsig=KILL", "--"),  # nothing outlives the tests, however they end
+        *("unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--mount-proc", "--fork", "--kill-child"),
+    )
     with log.open("wb") as said:
         holder = subprocess.Popen([*words, "--", "bash", "-c", script], stdout=said, stderr=said)
     try:
@@ -389,19 +382,8 @@ def _namespaces(log: Path, script: str) -> Iterator[_Namespaces]:
 
 def _connect(switch: _Namespaces, pod: _Namespaces, address: str, port: str) -> None:
     run(
-        "ip",
-        "link",
-        "add",
-        port,
-        "netns",
-        str(switch.pid),
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "eth0",
-        "netns",
-        str(pod.pid),
+        *("ip", "link", "add", port, "netns", str(switch.pid), "type", "veth"),
+        *("peer", "name", "eth0", "netns", str(pod.pid)),
     )
     _run(switch, "ip", "link", "set", port, "master", _SWITCH, "up")
     _run(pod, "ip", "address", "add", f"{address}/24", "dev", "eth0")
