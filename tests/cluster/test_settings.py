@@ -144,7 +144,7 @@ class TestHdfs:
         self, unpacked: Unpacked, tmp_path: Path
     ) -> None:
         with bare_pods(tmp_path, unpacked, self.small("onprem")) as pods:
-            start(pods, 240)
+            start(pods, 420)
             offices = [
                 pods[f"namenode-{number}"].says("failover", "to (active|standby) state") for number in (0, 1)
             ]
