@@ -9,7 +9,6 @@ What is not there: limits of memory and processor, network policies, a kubelet t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -30,7 +29,6 @@ from typing import Final
 from modules.kit.pods import TMP, Container, Pod
 from modules.kit.server import Server
 from sandbox import images
-from sandbox.places import CACHE
 from sandbox.shell import run
 
 _NETWORK: Final = "10.123.45"
@@ -45,40 +43,11 @@ _HASTE: Final = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 
 
 @dataclass(frozen=True)
-class Packages:
-    """Programs of one of Debian's distributions, whichever this machine runs, unpacked and not set up: no shell, no users.
-
-    Its signature is checked, its date is not: mirrors of Debian's unstable distribution may be weeks behind.
-    """
-
-    reference: str
-    suite: str
-    names: tuple[str, ...]
-
-    @property
-    def archive(self) -> Path:
-        """Where the cache holds them. What the distribution had when they were fetched: a cache that is cleared gets what it has then."""
-        key = hashlib.sha256(repr((self.suite, self.names)).encode()).hexdigest()[:16]
-        return CACHE / "images" / f"{self.suite}-{key}.tar"
-
-    def build(self) -> Path:
-        """Fetch them, or find them in the cache."""
-        if not self.archive.exists():
-            partial = self.archive.with_suffix(f".{os.getpid()}.tar")
-            run(
-                "mmdebstrap", "--variant=extract", f"--include={','.join(self.names)}",
-                '--aptopt=Acquire::Check-Valid-Until "false"', self.suite, partial, timeout=600,
-            )  # fmt: skip
-            partial.rename(self.archive)
-        return self.archive
-
-
-@dataclass(frozen=True)
 class Unpacked:
     """File systems of images by reference, each unpacked once; to be thrown away with ``folder``."""
 
     folder: Path
-    more: tuple[images.Image | Packages, ...] = ()
+    more: tuple[images.Image, ...] = ()
     """What there is beside the platform's images."""
 
     def root(self, reference: str) -> Path:
@@ -90,24 +59,14 @@ class Unpacked:
         root = self.folder / image.archive.stem
         if root.exists():
             return root
-        if isinstance(image, Packages):
-            self._unpack(root, [image.build()])
-            for folder in ("lib", "lib64"):
-                (root / folder).symlink_to(f"usr/{folder}")  # what base-files would set up
-            (root / "proc").mkdir()
-        else:
-            layout = self.folder / f"{root.name}.layout"
-            with tarfile.open(image.build()) as archive:
-                archive.extractall(layout, filter="data")
-            self._unpack(root, _layers(layout))
-            shutil.rmtree(layout)
-        return root
-
-    @staticmethod
-    def _unpack(root: Path, layers: Sequence[Path]) -> None:
+        layout = self.folder / f"{root.name}.layout"
+        with tarfile.open(image.build()) as archive:
+            archive.extractall(layout, filter="data")
         root.mkdir()
-        for layer in layers:
+        for layer in _layers(layout):
             run("tar", "--extract", "--same-owner", f"--directory={root}", f"--file={layer}")
+        shutil.rmtree(layout)
+        return root
 
 
 def _layers(layout: Path) -> list[Path]:
