@@ -13,6 +13,9 @@ POOL: Final = PREFIX + "pool"
 SITE: Final = PREFIX + "site"
 REGION: Final = PREFIX + "region"
 SPOT: Final = PREFIX + "spot"
+DATA_CLASS: Final = PREFIX + "data-class"
+"""On a tenant's namespace: how far its data may go."""
+
 RETAINED: Final = PREFIX + "retained"
 """On the lists of what a store keeps of tenants that are gone; its value is the store."""
 

@@ -37,6 +37,8 @@ _ROOT: Final = Path(__file__).parents[2]
 _SHARED: Final = "modules.kit.inside"
 _TRIES: Final = 6
 _DEADLINE_SECONDS: Final = 1800
+_RUN_SECONDS: Final = 12 * 3600
+"""How long a run by the clock may take: one that hangs would hold up all later ones."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ def schedule(
             concurrency_policy="Forbid",
             successful_jobs_history_limit=1,
             failed_jobs_history_limit=3,
-            job_template=JobTemplateSpecArgs(spec=JobSpecArgs(template=pod, backoff_limit=1)),
+            job_template=JobTemplateSpecArgs(
+                spec=JobSpecArgs(template=pod, backoff_limit=1, active_deadline_seconds=_RUN_SECONDS)
+            ),
         ),
         opts=component.child(pulumi.ResourceOptions(depends_on=parts)),
     )

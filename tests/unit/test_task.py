@@ -99,6 +99,7 @@ def test_only_a_program_that_calls_the_api_server_gets_a_token() -> None:
 def test_a_schedule_never_runs_twice_at_a_time() -> None:
     (clock,) = declared().of("batch/v1:CronJob")
     assert clock.spec.concurrencyPolicy == "Forbid"
+    assert clock.spec.jobTemplate.spec.activeDeadlineSeconds > 0
     assert clock.spec.schedule == "0 3 * * *"
 
 

@@ -63,6 +63,10 @@ class TestNamespace:
             "restricted"
         }
 
+    def test_it_says_how_far_its_data_may_go(self) -> None:
+        found = declared(data_class="restricted").one("core/v1:Namespace", NAMESPACE).metadata.labels
+        assert found["longhouse.dev/data-class"] == "restricted"
+
     def test_every_object_says_whose_it_is(self) -> None:
         for each in declared(groups=PEOPLE, quota={"gpus": {"a100": 8}}).objects:
             found = each.metadata.labels

@@ -21,7 +21,7 @@ from modules.foundation.gpu_pools.config import NodePool
 from modules.foundation.queueing import shares
 from modules.foundation.tenants import access, config, limits
 from modules.foundation.tenants.access import Role
-from modules.kit import names, network_policies
+from modules.kit import labels, names, network_policies
 from modules.kit.cluster import Cluster, Identity
 from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
@@ -89,7 +89,9 @@ class Tenant(Component):
         self.namespace = names.namespace(config.name)
         self.home = home = Namespace(
             self.namespace,
-            metadata=self.meta(self.namespace, extra_labels=POD_SECURITY),
+            metadata=self.meta(
+                self.namespace, extra_labels={**POD_SECURITY, labels.DATA_CLASS: config.data_class.value}
+            ),
             opts=self.child(pulumi.ResourceOptions(depends_on=[cohort])),
         )
         self._access = self.child(pulumi.ResourceOptions(depends_on=[home]))
