@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 from policies.rule import Rule
-from policies.rules import identity, images, network, storage, tenancy, workloads
+from policies.rules import (
+    cost,
+    identity,
+    images,
+    network,
+    queues,
+    residency,
+    secrets,
+    storage,
+    tenancy,
+    workloads,
+)
 
 RULES: Final[tuple[Rule, ...]] = (
     *tenancy.RULES,
@@ -14,6 +25,10 @@ RULES: Final[tuple[Rule, ...]] = (
     *network.RULES,
     *identity.RULES,
     *storage.RULES,
+    *queues.RULES,
+    *residency.RULES,
+    *cost.RULES,
+    *secrets.RULES,
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from modules.kit import labels, names
@@ -18,6 +19,7 @@ UNKNOWN: Final = "(known only once deployed)"
 Record = Mapping[str, Any]
 
 CUSTOM_RESOURCE_DEFINITION: Final = "apiextensions.k8s.io/CustomResourceDefinition"
+LIMIT_RANGE: Final = "core/LimitRange"
 NAMESPACE: Final = "core/Namespace"
 NETWORK_POLICY: Final = "networking.k8s.io/NetworkPolicy"
 RESOURCE_QUOTA: Final = "core/ResourceQuota"
@@ -183,7 +185,7 @@ class Resource:
         said = self.labels.get(labels.TENANT)
         return self.tenant if said is None else str(said)
 
-    @property
+    @cached_property
     def pods(self) -> tuple[Pod, ...]:
         """The pods that the object makes: of Kubernetes' own workload kinds, and of every pod template inside a custom resource."""
         path = _POD_TEMPLATES.get(self.kind)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from policies.resource import Resource
+
+SEVERAL: Final = "It takes several objects to see, and the API server sees one at a time."
+"""Why a rule over a stack is not enforced in the cluster."""
 
 
 class Severity(StrEnum):
@@ -27,6 +31,10 @@ class Family(StrEnum):
     NETWORK = "network"
     IDENTITY = "identity"
     STORAGE = "storage"
+    QUEUES = "queues"
+    RESIDENCY = "residency"
+    COST = "cost"
+    SECRETS = "secrets"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +53,8 @@ class Rule:
     family: Family
     references: tuple[str, ...] = ()
     """Clauses of public standards that ask for the same."""
+    pull_request_only: str = ""
+    """Why the cluster does not enforce it too; empty where it does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,56 +5,150 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from policies.resource import UNKNOWN, Resource, at, items, records
+from policies.claim import (
+    IN_TENANT,
+    OBJECT,
+    POD_SPEC,
+    Clause,
+    Name,
+    any_of,
+    each,
+    forbid,
+    over,
+    over_pods,
+)
+from policies.resource import Resource
 from policies.rule import Family, ResourceRule, Severity
 
 _CIS: Final = "CIS Kubernetes Benchmark"
 _NSA: Final = "NSA/CISA Kubernetes Hardening Guide: Authentication and authorization"
 _API: Final = "rbac.authorization.k8s.io/"
-_ROLES: Final = frozenset({_API + "Role", _API + "ClusterRole"})
-_BINDINGS: Final = frozenset({_API + "RoleBinding", _API + "ClusterRoleBinding"})
+_ROLES: Final = (_API + "Role", _API + "ClusterRole")
+_BINDINGS: Final = (_API + "RoleBinding", _API + "ClusterRoleBinding")
 _FIELDS: Final = ("verbs", "apiGroups", "resources", "nonResourceURLs")
 _POWERS: Final = ("bind", "escalate", "impersonate")
-_EVERYBODY: Final = frozenset({"system:anonymous", "system:authenticated", "system:unauthenticated"})
-_PUBLIC_ROLES: Final = frozenset({"system:basic-user", "system:discovery", "system:public-info-viewer"})
+_EVERYBODY: Final = ("system:anonymous", "system:authenticated", "system:unauthenticated")
+_PUBLIC_ROLES: Final = ("system:basic-user", "system:discovery", "system:public-info-viewer")
 """ClusterRoles that Kubernetes itself gives to everybody."""
+_WRITES: Final = ("create", "update", "patch", "delete", "deletecollection")
+_READS: Final = ("get", "list", "watch")
+
+_RULE: Final = Name("rule")
+_VALUE: Final = Name("value")
+_SUBJECT: Final = Name("subject")
+_SOURCE: Final = Name("source")
+_VOLUME: Final = Name("volume")
+_VERB: Final = Name("verb")
+_RULES: Final = each(_RULE, OBJECT["rules"])
+_SUBJECTS: Final = each(_SUBJECT, OBJECT["subjects"])
 
 
-def _wildcards(resource: Resource) -> Iterator[str]:
-    if resource.kind in _ROLES:
-        for number, rule in enumerate(records(resource.props.get("rules"))):
-            for field in _FIELDS:
-                for value in items(rule.get(field)):
-                    if _is_wildcard(field, str(value)):
-                        yield f"rules[{number}].{field} holds {value}"
+def _grants(resources: tuple[str, ...], verbs: tuple[str, ...], *, group: str, named: bool = False) -> Clause:
+    """That no role grants verbs on resources of a group; `named` lets it grant them on objects that it names."""
+    wrong = _VALUE.known & _VALUE.among(resources) & _RULE["apiGroups"].has(group)
+    wrong &= any_of(_RULE["verbs"], _VERB, _VERB.known & _VERB.among(verbs))
+    return forbid(
+        wrong & ~_RULE["resourceNames"].filled if named else wrong,
+        "rules[", _RULES.key, "] grants ", _VALUE,
+        over=[_RULES, each(_VALUE, _RULE["resources"])],
+    )  # fmt: skip
 
 
-def _is_wildcard(field: str, value: str) -> bool:
-    if field == "resources":
-        return "*" in value.split("/") or value == UNKNOWN
-    return value in ("*", "/*", UNKNOWN)
+_WILDCARDS: Final = over(
+    _ROLES,
+    *(
+        forbid(
+            _VALUE.matches("(^|/)[*](/|$)" if field == "resources" else "^/?[*]$"),
+            "rules[", _RULES.key, f"].{field} holds ", _VALUE,
+            over=[_RULES, each(_VALUE, _RULE[field])],
+        )
+        for field in _FIELDS
+    ),
+)  # fmt: skip
+
+_SELF_MADE: Final = over(
+    _ROLES,
+    forbid(
+        _VALUE.known & _VALUE.among(_POWERS),
+        "rules[", _RULES.key, "].verbs holds ", _VALUE,
+        over=[_RULES, each(_VALUE, _RULE["verbs"])],
+    ),
+)  # fmt: skip
+
+_ROLE: Final = OBJECT["roleRef", "name"]
+_MASTERS: Final = over(
+    _BINDINGS,
+    forbid(_ROLE.eq("cluster-admin"), "binds ", _ROLE),
+    forbid(
+        _SUBJECT["name"].eq("system:masters"),
+        "gives its role to system:masters, whom no rule of access holds",
+        over=[_SUBJECTS],
+    ),
+    forbid(
+        _SUBJECT["name"].among(_EVERYBODY) & ~_ROLE.among(_PUBLIC_ROLES),
+        "gives its role to everybody (", _SUBJECT["name"], ")",
+        over=[_SUBJECTS],
+    ),
+)  # fmt: skip
+
+_ALL_ACCOUNTS: Final = over(
+    _BINDINGS,
+    forbid(
+        _SUBJECT["name"].among(("system:serviceaccounts", "system:nodes")),
+        "gives its role to ", _SUBJECT["name"],
+        over=[_SUBJECTS],
+    ),
+)  # fmt: skip
+
+_SECRETS: Final = over(_API + "ClusterRole", _grants(("secrets",), _READS, group="", named=True))
+_TOKENS: Final = over(
+    _ROLES,
+    _grants(("serviceaccounts/token",), ("create",), group="", named=True),
+    _grants(
+        ("certificatesigningrequests/approval",), ("update", "patch"), group="certificates.k8s.io", named=True
+    ),
+)
+_NODES: Final = over(_ROLES, _grants(("nodes/proxy",), (*_READS, *_WRITES), group=""))
+_ADMISSION: Final = over(
+    _ROLES,
+    _grants(
+        (
+            "mutatingadmissionpolicies",
+            "mutatingadmissionpolicybindings",
+            "mutatingwebhookconfigurations",
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings",
+            "validatingwebhookconfigurations",
+        ),
+        _WRITES,
+        group="admissionregistration.k8s.io",
+    ),
+)
+_VOLUMES: Final = over(_ROLES, _grants(("persistentvolumes",), ("create",), group=""))
+
+_GROWING: Final = over(
+    _API + "RoleBinding",
+    forbid(
+        OBJECT["roleRef", "kind"].eq("ClusterRole") & _ROLE.known & _ROLE.among(("admin", "edit", "view")),
+        "binds ", _ROLE, ", which grows with every operator",
+    ),
+    where=IN_TENANT,
+)  # fmt: skip
+
+_LONG_TOKENS: Final = over_pods(
+    forbid(
+        _SOURCE["serviceAccountToken", "expirationSeconds"].more_than(86400),
+        "volume ", _VOLUME["name"], " holds a token for ", _SOURCE["serviceAccountToken", "expirationSeconds"], " seconds",
+        over=[each(_VOLUME, POD_SPEC["volumes"]), each(_SOURCE, _VOLUME["projected", "sources"])],
+    )
+)  # fmt: skip
 
 
-def _powers(resource: Resource) -> Iterator[str]:
-    if resource.kind in _ROLES:
-        for number, rule in enumerate(records(resource.props.get("rules"))):
-            for verb in _POWERS:
-                if verb in items(rule.get("verbs")):
-                    yield f"rules[{number}].verbs holds {verb}"
-
-
-def _bindings(resource: Resource) -> Iterator[str]:
-    if resource.kind not in _BINDINGS:
-        return
-    role = at(resource.props, "roleRef", "name")
-    if role in ("cluster-admin", UNKNOWN):
-        yield f"binds {role}"
-    for subject in records(resource.props.get("subjects")):
-        name = subject.get("name")
-        if name == "system:masters":
-            yield "gives its role to system:masters, whom no rule of access holds"
-        elif name in _EVERYBODY and role not in _PUBLIC_ROLES:
-            yield f"gives its role to everybody ({name})"
+def _unasked_tokens(resource: Resource) -> Iterator[str]:
+    for pod in resource.pods:
+        account = pod.spec.get("serviceAccountName")
+        if account in (None, "", "default") and pod.spec.get("automountServiceAccountToken") is not False:
+            yield f"{pod.where}pod takes the token of its namespace's default account"
 
 
 RULES: Final = (
@@ -66,7 +160,7 @@ RULES: Final = (
         severity=Severity.ERROR,
         family=Family.IDENTITY,
         references=(f"{_CIS}: 5.1 RBAC and Service Accounts (wildcard use in Roles and ClusterRoles)", _NSA),
-        check=_wildcards,
+        check=_WILDCARDS,
     ),
     ResourceRule(
         id="LH-A-002",
@@ -76,7 +170,7 @@ RULES: Final = (
         severity=Severity.ERROR,
         family=Family.IDENTITY,
         references=(f"{_CIS}: 5.1 RBAC and Service Accounts (bind, impersonate and escalate permissions)",),
-        check=_powers,
+        check=_SELF_MADE,
     ),
     ResourceRule(
         id="LH-A-003",
@@ -89,6 +183,101 @@ RULES: Final = (
             f"{_CIS}: 5.1 RBAC and Service Accounts (cluster-admin role, system:masters group)",
             _NSA,
         ),
-        check=_bindings,
+        check=_MASTERS,
+    ),
+    ResourceRule(
+        id="LH-A-004",
+        title="Nobody reads the secrets of the whole cluster",
+        reason="A ClusterRole that lists secrets, bound once too widely, gives away every password and key of every tenant.",
+        fix="Use a Role in the namespace, or name the secrets by resourceNames.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(f"{_CIS}: 5.1 RBAC and Service Accounts (access to secrets)",),
+        check=_SECRETS,
+    ),
+    ResourceRule(
+        id="LH-A-005",
+        title="No role makes credentials for others",
+        reason="Who may make tokens for any service account, or approve certificates, can become anybody.",
+        fix="Take the resource away, or name the accounts or signers by resourceNames.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(
+            f"{_CIS}: 5.1 RBAC and Service Accounts (token creation, approval of CertificateSigningRequests)",
+        ),
+        check=_TOKENS,
+    ),
+    ResourceRule(
+        id="LH-A-006",
+        title="No role goes through to the kubelet",
+        reason="nodes/proxy runs commands in every pod of the node, past admission and the audit log.",
+        fix="Take nodes/proxy away; metrics have nodes/metrics.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(f"{_CIS}: 5.1 RBAC and Service Accounts (proxy sub-resource of nodes)",),
+        check=_NODES,
+    ),
+    ResourceRule(
+        id="LH-A-007",
+        title="No role changes what requests are checked by",
+        reason="Who may write webhooks or admission policies reads every object that is made, and switches these rules off.",
+        fix="Take the verbs that write away; declare webhooks and policies with the stack.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(f"{_CIS}: 5.1 RBAC and Service Accounts (webhook configuration objects)",),
+        check=_ADMISSION,
+    ),
+    ResourceRule(
+        id="LH-A-008",
+        title="No role makes volumes of its own choosing",
+        reason="A PersistentVolume can be any directory of any node, and any other tenant's disk.",
+        fix="Take persistentvolumes away; claims and a StorageClass make volumes.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(f"{_CIS}: 5.1 RBAC and Service Accounts (create access to persistent volumes)",),
+        check=_VOLUMES,
+    ),
+    ResourceRule(
+        id="LH-A-009",
+        title="Nothing is granted to every service account or every node",
+        reason="Every pod of every tenant has such an account, and every machine such a name.",
+        fix="Bind the role to the accounts that need it.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(f"{_CIS}: 5.1 RBAC and Service Accounts (default service accounts)",),
+        check=_ALL_ACCOUNTS,
+    ),
+    ResourceRule(
+        id="LH-A-010",
+        title="Tenants have the platform's roles, not Kubernetes' own",
+        reason="Operators add to admin, edit and view by aggregation: what they grant today is not what they grant after the next upgrade.",
+        fix="Bind one of the roles longhouse:tenant-viewer, -editor or -admin.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(_NSA,),
+        check=_GROWING,
+    ),
+    ResourceRule(
+        id="LH-A-011",
+        title="No token is made for longer than a day",
+        reason="A token that is read from a pod is good for as long as it was made for, wherever it is used.",
+        fix="Set expirationSeconds to at most 86400; the kubelet renews it in time.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(f"{_CIS}: 5.1 RBAC and Service Accounts (service account tokens)",),
+        check=_LONG_TOKENS,
+    ),
+    ResourceRule(
+        id="LH-A-012",
+        title="No declared pod has a token that nobody asked for",
+        reason="The namespace's default account is everybody's: what is granted to it, by mistake or for one, all pods have.",
+        fix="Set automountServiceAccountToken to false, or name an account of the pod's own.",
+        severity=Severity.ERROR,
+        family=Family.IDENTITY,
+        references=(
+            f"{_CIS}: 5.1 RBAC and Service Accounts (default service accounts, tokens mounted where necessary)",
+        ),
+        pull_request_only="A tenant's default account is declared without a token, so that what tenants start need not say it again.",
+        check=_unasked_tokens,
     ),
 )

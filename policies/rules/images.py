@@ -2,37 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
-from policies.resource import Resource, at
+from policies.claim import (
+    BODY,
+    CONTAINERS,
+    POD_SPEC,
+    WHERE,
+    Clause,
+    Condition,
+    Each,
+    Name,
+    Term,
+    Text,
+    each,
+    either,
+    forbid,
+    over_pods,
+)
 from policies.rule import Family, ResourceRule, Severity
 
+_VOLUME: Final = Name("volume")
+_VOLUMES: Final = each(_VOLUME, POD_SPEC["volumes"])
+_IMAGES: Final[tuple[tuple[Term, Text, Each], ...]] = (
+    (BODY["image"], Text((WHERE,)), CONTAINERS),
+    (_VOLUME["image", "reference"], Text(("volume ", either(_VOLUME["name"], _VOLUMES.key))), _VOLUMES),
+)
+"""Where a pod names images: the name, who names it, and the list of those."""
 
-def _tags(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        for container in pod.containers:
-            image = container.body.get("image")
-            if image is None:
-                yield f"{container.where} names no image"
-            else:
-                yield from _fault(container.where, str(image))
-        for where, volume in pod.volumes:
-            reference = at(volume, "image", "reference")
-            if reference is not None:
-                yield from _fault(where, str(reference))
+_MOVING: Final = (
+    "canary",
+    "dev",
+    "develop",
+    "edge",
+    "head",
+    "main",
+    "master",
+    "nightly",
+    "snapshot",
+    "stable",
+    "trunk",
+)
+"""Tags that projects move with each build or release."""
 
 
-def _fault(where: str, image: str) -> Iterator[str]:
-    name, _, digest = image.partition("@")
-    if digest:
-        return
-    tag = name.rpartition("/")[2].partition(":")[2]
-    if not tag:
-        yield f"{where} names the image {image} without a tag"
-    elif tag == "latest":
-        yield f"{where} names the image {image} by the tag latest"
+def _digest(image: Term) -> Condition:
+    return image.matches("@.")
 
+
+def _named(tags: str, says: str) -> tuple[Clause, ...]:
+    """That no image is named by such a tag; a digest beside it says what the image is."""
+    return tuple(
+        forbid(
+            image.known & image.matches(f":({tags})$") & ~_digest(image),
+            who, " names the image ", image, f" by {says}",
+            over=[all_],
+        )
+        for image, who, all_ in _IMAGES
+    )  # fmt: skip
+
+
+_TAGS: Final = over_pods(
+    forbid(BODY["image"].known & BODY["image"].absent, WHERE, " names no image", over=[CONTAINERS]),
+    *(
+        forbid(
+            image.present & ~_digest(image) & ~image.matches(":[^/]+$"),
+            who, " names the image ", image, " without a tag",
+            over=[all_],
+        )
+        for image, who, all_ in _IMAGES
+    ),
+    *_named("latest", "the tag latest"),
+)  # fmt: skip
+
+_MOVES: Final = over_pods(*_named("|".join(_MOVING), "a tag that moves"))
+
+_DIGESTS: Final = over_pods(
+    *(
+        forbid(
+            image.known & _digest(image) & ~image.matches("@sha256:[0-9a-f]{64}$"),
+            who, " names the image ", image, " by what is no SHA-256 digest",
+            over=[all_],
+        )
+        for image, who, all_ in _IMAGES
+    )
+)  # fmt: skip
+
+_PULLED: Final = over_pods(
+    forbid(
+        BODY["imagePullPolicy"].eq("Never"),
+        WHERE,
+        " is never pulled (imagePullPolicy Never)",
+        over=[CONTAINERS],
+    )
+)
 
 RULES: Final = (
     ResourceRule(
@@ -43,6 +106,35 @@ RULES: Final = (
         severity=Severity.ERROR,
         family=Family.IMAGES,
         references=("Kubernetes, Configuration Good Practices: container images",),
-        check=_tags,
+        check=_TAGS,
+    ),
+    ResourceRule(
+        id="LH-I-002",
+        title="No image is named by a tag that moves",
+        reason="A tag like main or nightly names another image with each build; what was tested is not what runs.",
+        fix="Name the image by the tag of a release, or by its digest.",
+        severity=Severity.ERROR,
+        family=Family.IMAGES,
+        references=("Kubernetes, Configuration Good Practices: container images",),
+        check=_MOVES,
+    ),
+    ResourceRule(
+        id="LH-I-003",
+        title="Every digest is a whole SHA-256",
+        reason="A digest that was cut short or mistyped is found out when a node pulls it: at the next restart, not in review.",
+        fix="Copy the digest whole: sha256: and 64 hexadecimal digits.",
+        severity=Severity.ERROR,
+        family=Family.IMAGES,
+        check=_DIGESTS,
+    ),
+    ResourceRule(
+        id="LH-I-004",
+        title="No container depends on what lies on its node",
+        reason="An image that is never pulled is whatever somebody put on that node under its name, and on the next node it is missing.",
+        fix="Take imagePullPolicy away, or write IfNotPresent.",
+        severity=Severity.ERROR,
+        family=Family.IMAGES,
+        references=("CIS Kubernetes Benchmark: 5.5 Extensible Admission Control (image provenance)",),
+        check=_PULLED,
     ),
 )

@@ -6,14 +6,34 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from modules.kit import labels, names
-from policies.resource import NAMESPACE, RESOURCE_QUOTA, UNKNOWN, Resource, at, items, record, records
-from policies.rule import Family, Fault, ResourceRule, Severity, StackRule
+from policies.claim import (
+    IN_TENANT,
+    LABELS,
+    META,
+    NAMESPACE,
+    OBJECT,
+    SPEC,
+    TENANTS,
+    From,
+    Name,
+    any_of,
+    each,
+    either,
+    forbid,
+    over,
+    require,
+    text,
+)
+from policies.resource import LIMIT_RANGE, RESOURCE_QUOTA, UNKNOWN, Resource, at, items, record, records
+from policies.resource import NAMESPACE as NAMESPACE_KIND
+from policies.rule import SEVERAL, Family, Fault, ResourceRule, Severity, StackRule
 
 _QUOTA: Final = "Kubernetes, Multi-tenancy: quotas"
 _CLUSTER_QUEUE: Final = "kueue.x-k8s.io/ClusterQueue"
 _GPU: Final = "nvidia.com/"
 _WHOLE_GPU: Final = f"requests.{_GPU}gpu"
 _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
+_ENFORCE_VERSION: Final = f"{_ENFORCE}-version"
 _BOUNDS: Final[tuple[tuple[str, ...], ...]] = (
     ("requests.cpu", "cpu"),
     ("requests.memory", "memory"),
@@ -23,19 +43,8 @@ _BOUNDS: Final[tuple[tuple[str, ...], ...]] = (
 """What a tenant's quota bounds beside GPUs; each name, then the other spelling that Kubernetes takes for it."""
 
 
-def _namespace_labels(resource: Resource) -> Iterator[str]:
-    if resource.kind != NAMESPACE:
-        return
-    said = resource.labels.get(labels.TENANT)
-    if resource.tenant is None:
-        if said is not None:
-            yield f"carries {labels.TENANT}={said} but is not named {names.namespace(str(said))}"
-        return
-    yield from _own_labels(resource, resource.tenant)
-
-
 def _object_labels(resource: Resource) -> Iterator[str]:
-    if resource.kind == NAMESPACE:
+    if resource.kind == NAMESPACE_KIND:
         return
     if resource.namespace == UNKNOWN:
         yield "lives in a namespace that is only known once deployed: nobody can tell whose it is"
@@ -58,7 +67,7 @@ def _own_labels(resource: Resource, tenant: str) -> Iterator[str]:
 def _quota(resources: Sequence[Resource]) -> Iterator[Fault]:
     bounds = (*_BOUNDS, *((gpu,) for gpu in _gpus(resources)))
     for home in resources:
-        if home.kind != NAMESPACE or home.tenant is None:
+        if home.kind != NAMESPACE_KIND or home.tenant is None:
             continue
         own = [
             each for each in resources if each.kind == RESOURCE_QUOTA and each.namespace == home.object_name
@@ -94,11 +103,87 @@ def _gpus(resources: Sequence[Resource]) -> list[str]:
     return sorted(found)
 
 
-def _pod_security(resource: Resource) -> Iterator[str]:
-    if resource.kind == NAMESPACE and resource.tenant is not None:
-        level = resource.labels.get(_ENFORCE)
-        if level != "restricted":
-            yield f"enforces the Pod Security Standard {level or '(none)'}"
+_NAME: Final = META["name"]
+_TENANTS_NAMESPACE: Final = _NAME.matches(TENANTS)
+_TENANT_LABEL: Final = LABELS[labels.TENANT]
+_OWNER_LABEL: Final = LABELS[labels.OWNER]
+
+_NAMESPACE_LABELS: Final = over(
+    NAMESPACE_KIND,
+    forbid(
+        ~_TENANTS_NAMESPACE & _TENANT_LABEL.present,
+        f"carries {labels.TENANT}=", _TENANT_LABEL, f" but is not named {names.NAMESPACE_PREFIX}", _TENANT_LABEL,
+    ),
+    forbid(_TENANTS_NAMESPACE & ~_TENANT_LABEL.filled, f"has no label {labels.TENANT}"),
+    forbid(
+        _TENANTS_NAMESPACE & _TENANT_LABEL.filled & ~_NAME.eq(text(names.NAMESPACE_PREFIX, _TENANT_LABEL)),
+        f"carries {labels.TENANT}=", _TENANT_LABEL,
+        " in the namespace of the tenant ", From(_NAME, len(names.NAMESPACE_PREFIX)),
+    ),
+    forbid(_TENANTS_NAMESPACE & ~_OWNER_LABEL.filled, f"has no label {labels.OWNER}"),
+)  # fmt: skip
+
+_POD_SECURITY: Final = over(
+    NAMESPACE_KIND,
+    require(
+        LABELS[_ENFORCE].eq("restricted"),
+        "enforces the Pod Security Standard ",
+        either(LABELS[_ENFORCE], "(none)"),
+    ),
+    where=_TENANTS_NAMESPACE,
+)
+
+_STANDARD_VERSION: Final = over(
+    NAMESPACE_KIND,
+    forbid(
+        LABELS[_ENFORCE_VERSION].present & ~LABELS[_ENFORCE_VERSION].eq("latest"),
+        "enforces the Pod Security Standard of ", LABELS[_ENFORCE_VERSION],
+    ),
+    where=_TENANTS_NAMESPACE,
+)  # fmt: skip
+
+_LIMIT: Final = Name("limit")
+_OF_CONTAINERS: Final = _LIMIT["type"].eq("Container")
+_LIMITS: Final = over(
+    LIMIT_RANGE,
+    *(
+        require(
+            any_of(SPEC["limits"], _LIMIT, _OF_CONTAINERS & _LIMIT[side, name].present),
+            f"gives containers no {side} of {name}",
+        )
+        for side in ("default", "defaultRequest", "max")
+        for name in ("cpu", "memory")
+    ),
+    where=IN_TENANT,
+)  # fmt: skip
+
+_SUBJECT: Final = Name("subject")
+_ACCOUNT_OF_A_TENANT: Final = _SUBJECT["kind"].eq("ServiceAccount") & _SUBJECT["namespace"].matches(TENANTS)
+_SUBJECTS: Final = [each(_SUBJECT, OBJECT["subjects"])]
+_STRANGERS: Final = over(
+    "rbac.authorization.k8s.io/RoleBinding",
+    forbid(
+        _ACCOUNT_OF_A_TENANT & ~_SUBJECT["namespace"].eq(NAMESPACE),
+        "gives its role to an account of ", _SUBJECT["namespace"],
+        over=_SUBJECTS,
+    ),
+    where=IN_TENANT,
+)  # fmt: skip
+_CLUSTER_WIDE: Final = over(
+    "rbac.authorization.k8s.io/ClusterRoleBinding",
+    forbid(
+        _ACCOUNT_OF_A_TENANT,
+        "gives its role in every namespace to an account of ", _SUBJECT["namespace"],
+        over=_SUBJECTS,
+    ),
+)  # fmt: skip
+
+
+def _limit_range(resources: Sequence[Resource]) -> Iterator[Fault]:
+    limited = {each.namespace for each in resources if each.kind == LIMIT_RANGE}
+    for home in resources:
+        if home.kind == NAMESPACE_KIND and home.tenant is not None and home.object_name not in limited:
+            yield Fault(home, "has no LimitRange")
 
 
 RULES: Final = (
@@ -109,7 +194,7 @@ RULES: Final = (
         fix=f"Label it {labels.TENANT} and {labels.OWNER}, and name it {names.NAMESPACE_PREFIX}<tenant>.",
         severity=Severity.ERROR,
         family=Family.TENANCY,
-        check=_namespace_labels,
+        check=_NAMESPACE_LABELS,
     ),
     ResourceRule(
         id="LH-T-002",
@@ -118,6 +203,7 @@ RULES: Final = (
         fix=f"Label it {labels.OWNER}, and {labels.TENANT} with the tenant in whose namespace it lives.",
         severity=Severity.ERROR,
         family=Family.TENANCY,
+        pull_request_only="What tenants start themselves need not carry the labels; what is declared for them must.",
         check=_object_labels,
     ),
     StackRule(
@@ -128,6 +214,7 @@ RULES: Final = (
         severity=Severity.ERROR,
         family=Family.TENANCY,
         references=(_QUOTA, "NSA/CISA Kubernetes Hardening Guide: Resource policies"),
+        pull_request_only=SEVERAL,
         check=_quota,
     ),
     ResourceRule(
@@ -141,6 +228,57 @@ RULES: Final = (
             "Pod Security Standards, restricted",
             "CIS Kubernetes Benchmark: 5.2 Pod Security Standards (at least one active policy control mechanism)",
         ),
-        check=_pod_security,
+        check=_POD_SECURITY,
+    ),
+    ResourceRule(
+        id="LH-T-005",
+        title="No tenant's namespace is held to an old version of the Pod Security Standard",
+        reason="A version that was pinned once does not know what later ones forbid.",
+        fix=f"Take the label {_ENFORCE_VERSION} away.",
+        severity=Severity.ERROR,
+        family=Family.TENANCY,
+        references=("Pod Security Standards, restricted",),
+        check=_STANDARD_VERSION,
+    ),
+    StackRule(
+        id="LH-T-006",
+        title="Every tenant's namespace limits single containers",
+        reason="A quota alone refuses every pod that states no resources, and lets one container take all of it.",
+        fix="Declare a LimitRange in the namespace.",
+        severity=Severity.ERROR,
+        family=Family.TENANCY,
+        references=("NSA/CISA Kubernetes Hardening Guide: Resource policies",),
+        pull_request_only=SEVERAL,
+        check=_limit_range,
+    ),
+    ResourceRule(
+        id="LH-T-007",
+        title="A tenant's limits say what a container gets, and how much at most",
+        reason="What the LimitRange leaves out is as good as none: containers without resources are refused, others take a whole node.",
+        fix="Give the limit of type Container default, defaultRequest and max, each with cpu and memory.",
+        severity=Severity.ERROR,
+        family=Family.TENANCY,
+        references=("NSA/CISA Kubernetes Hardening Guide: Resource policies",),
+        check=_LIMITS,
+    ),
+    ResourceRule(
+        id="LH-T-008",
+        title="No tenant's account has access to another tenant",
+        reason="Such a binding is a door between two tenants that no matrix of access expects.",
+        fix="Bind an account of the namespace itself; share data through a store.",
+        severity=Severity.ERROR,
+        family=Family.TENANCY,
+        references=("Kubernetes, Multi-tenancy: access controls",),
+        check=_STRANGERS,
+    ),
+    ResourceRule(
+        id="LH-T-009",
+        title="No tenant's account has access to the whole cluster",
+        reason="A ClusterRoleBinding holds in the namespaces of all other tenants too.",
+        fix="Bind the role by a RoleBinding in the tenant's namespace.",
+        severity=Severity.ERROR,
+        family=Family.TENANCY,
+        references=("Kubernetes, Multi-tenancy: access controls",),
+        check=_CLUSTER_WIDE,
     ),
 )

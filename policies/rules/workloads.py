@@ -1,217 +1,311 @@
 """Pods: what they may do to the node and its other pods, and what they take from it.
 
-Field by field these are Kubernetes' Pod Security Standards, level restricted with baseline within it
+The first eight are, field by field, Kubernetes' Pod Security Standards, level restricted with baseline within it
 (https://kubernetes.io/docs/concepts/security/pod-security-standards/), read as the API server's own admission reads them
 (k8s.io/pod-security-admission v0.36, package policy); its tests' manifests, good and bad, are judged here the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
-from policies.resource import UNKNOWN, Container, Pod, Record, Resource, at, items, record, records
+from policies.claim import (
+    BODY,
+    CONTAINER,
+    CONTAINERS,
+    POD,
+    POD_SPEC,
+    SPEC,
+    WHERE,
+    WORKLOADS,
+    Clause,
+    Condition,
+    Name,
+    Term,
+    any_key,
+    each,
+    each_entry,
+    either,
+    forbid,
+    over,
+    over_pods,
+    require,
+)
 from policies.rule import Family, ResourceRule, Severity
 
 _PSS: Final = "Pod Security Standards"
 _CIS: Final = "CIS Kubernetes Benchmark"
 _NSA: Final = "NSA/CISA Kubernetes Hardening Guide"
 
-_VOLUMES: Final = frozenset(
-    {
-        "configMap",
-        "csi",
-        "downwardAPI",
-        "emptyDir",
-        "ephemeral",
-        "image",
-        "persistentVolumeClaim",
-        "projected",
-        "secret",
-    }
+_VOLUME_TYPES: Final = (
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
 )
-_SYSCTLS: Final = frozenset(
-    {
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_rmem",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.tcp_wmem",
-    }
+_SYSCTLS: Final = (
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
 )
-_SELINUX_TYPES: Final = frozenset(
-    {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
-)
-_PROFILES: Final = frozenset({"RuntimeDefault", "Localhost"})
-_APPARMOR_ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io/"
+_SELINUX_TYPES: Final = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
+_PROFILES: Final = ("RuntimeDefault", "Localhost")
+_SERVERS: Final = ("apps/DaemonSet", "apps/Deployment", "apps/StatefulSet")
+
+_VOLUME: Final = Name("volume")
+_KEY: Final = Name("key")
+_VALUE: Final = Name("value")
+_VOLUMES: Final = each(_VOLUME, POD_SPEC["volumes"])
+_VOLUME_NAME: Final = either(_VOLUME["name"], _VOLUMES.key)
+_PORT: Final = Name("port")
+_CAPABILITY: Final = Name("capability")
+_SYSCTL: Final = Name("sysctl")
+_OWN: Final = BODY["securityContext"]
+_OF_POD: Final = POD_SPEC["securityContext"]
+_LINUX: Final = ~POD_SPEC["os", "name"].eq("windows")
+"""Some fields cannot be set on Windows."""
 
 
-def _contexts(pod: Pod) -> Iterator[tuple[str, Record]]:
-    """The security contexts of a pod and its containers, each after the words that begin messages about it."""
-    yield f"{pod.where}pod", pod.security
-    for container in pod.containers:
-        yield container.where, container.security
+def _contexts(
+    wrong: Callable[[Term], Condition], *said: str, value: tuple[str, ...] = ()
+) -> tuple[Clause, ...]:
+    """What is forbidden in the security contexts of a pod and of each of its containers; `value` is said last."""
+    return (
+        forbid(wrong(_OF_POD), "pod", *said, *((_OF_POD[value],) if value else ())),
+        forbid(wrong(_OWN), WHERE, *said, *((_OWN[value],) if value else ()), over=[CONTAINERS]),
+    )
 
 
-def _in_user_namespace(pod: Pod) -> bool:
-    """Whether root in the pod is nobody on the node; the standards then leave the user to the pod (since Kubernetes 1.35)."""
-    return pod.spec.get("hostUsers") is False
-
-
-def _resources(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        for container in pod.containers:
-            if container.ephemeral:
-                continue
-            for side in ("requests", "limits"):
-                for name in ("cpu", "memory"):
-                    declared = (at(holder, "resources", side, name) for holder in (container.body, pod.spec))
-                    if all(value is None for value in declared):
-                        yield f"{container.where} sets no resources.{side}.{name}"
-
-
-def _host(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        for field in ("hostNetwork", "hostPID", "hostIPC"):
-            if pod.spec.get(field):
-                yield f"{pod.where}pod sets {field}"
-        for where, volume in pod.volumes:
-            if volume.get("hostPath") is not None:
-                yield f"{where} is a hostPath ({at(volume, 'hostPath', 'path')})"
-        for where, context in _contexts(pod):
-            if at(context, "windowsOptions", "hostProcess"):
-                yield f"{where} sets windowsOptions.hostProcess"
-        for container in pod.containers:
-            for port in records(container.body.get("ports")):
-                if port.get("hostPort"):
-                    yield f"{container.where} takes hostPort {_number(port['hostPort'])}"
-            yield from _handlers(container)
-
-
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _handlers(container: Container) -> Iterator[str]:
+def _called_host(*place: str) -> Clause:
     """Probes and hooks that name a host make the kubelet, outside every network policy, call it."""
-    places = [
-        (probe, container.body.get(probe)) for probe in ("livenessProbe", "readinessProbe", "startupProbe")
-    ]
-    places += [
-        (f"lifecycle.{hook}", at(container.body, "lifecycle", hook)) for hook in ("postStart", "preStop")
-    ]
-    for place, handler in places:
-        for action in ("httpGet", "tcpSocket"):
-            if at(handler, action, "host"):
-                yield f"{container.where} has the node call {at(handler, action, 'host')} ({place}.{action}.host)"
+    host = BODY[(*place, "host")]
+    return forbid(
+        host.filled,
+        WHERE, " has the node call ", host, f" ({'.'.join(place)}.host)",
+        over=[CONTAINERS],
+    )  # fmt: skip
 
 
-def _privileges(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        for container in pod.containers:
-            if container.security.get("privileged"):
-                yield f"{container.where} is privileged"
-            if pod.linux and container.security.get("allowPrivilegeEscalation") is not False:
-                yield f"{container.where} does not set allowPrivilegeEscalation to false"
+_RESOURCES: Final = over_pods(
+    *(
+        forbid(
+            CONTAINER["ephemeral"].eq(False) & BODY["resources", side, name].absent & POD_SPEC["resources", side, name].absent
+            & BODY["resources", "limits", name].absent,
+            WHERE, f" sets no resources.{side}.{name}",
+            over=[CONTAINERS],
+        )
+        for side in ("requests", "limits")
+        for name in ("cpu", "memory")
+    )
+)  # fmt: skip
 
+_NODE: Final = over_pods(
+    *(
+        forbid(POD_SPEC[field].eq(True), f"pod sets {field}") for field in ("hostNetwork", "hostPID", "hostIPC")
+    ),
+    forbid(
+        _VOLUME["hostPath"].present,
+        "volume ", _VOLUME_NAME, " is a hostPath (", _VOLUME["hostPath", "path"], ")",
+        over=[_VOLUMES],
+    ),
+    *_contexts(lambda context: context["windowsOptions", "hostProcess"].eq(True), " sets windowsOptions.hostProcess"),
+    forbid(
+        _PORT["hostPort"].more_than(0),
+        WHERE, " takes hostPort ", _PORT["hostPort"],
+        over=[CONTAINERS, each(_PORT, BODY["ports"])],
+    ),
+    *(
+        _called_host(probe, action)
+        for probe in ("livenessProbe", "readinessProbe", "startupProbe")
+        for action in ("httpGet", "tcpSocket")
+    ),
+    *(
+        _called_host("lifecycle", hook, action)
+        for hook in ("postStart", "preStop")
+        for action in ("httpGet", "tcpSocket")
+    ),
+)  # fmt: skip
 
-def _capabilities(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        if not pod.linux:
-            continue
-        for container in pod.containers:
-            capabilities = record(container.security.get("capabilities"))
-            if "ALL" not in items(capabilities.get("drop")):
-                yield f"{container.where} does not drop ALL capabilities"
-            for capability in items(capabilities.get("add")):
-                if capability != "NET_BIND_SERVICE":
-                    yield f"{container.where} adds the capability {capability}"
+_PRIVILEGES: Final = over_pods(
+    forbid(_OWN["privileged"].eq(True), WHERE, " is privileged", over=[CONTAINERS]),
+    forbid(
+        _LINUX & ~_OWN["allowPrivilegeEscalation"].eq(False),
+        WHERE, " does not set allowPrivilegeEscalation to false",
+        over=[CONTAINERS],
+    ),
+)  # fmt: skip
 
+_CAPABILITIES: Final = over_pods(
+    require(
+        _OWN["capabilities", "drop"].has("ALL"), WHERE, " does not drop ALL capabilities", over=[CONTAINERS]
+    ),
+    require(
+        _CAPABILITY.eq("NET_BIND_SERVICE"),
+        WHERE, " adds the capability ", _CAPABILITY,
+        over=[CONTAINERS, each(_CAPABILITY, _OWN["capabilities", "add"])],
+    ),
+    where=_LINUX,
+)  # fmt: skip
 
-def _user(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        if _in_user_namespace(pod):
-            continue
-        if pod.security.get("runAsNonRoot") not in (None, True):
-            yield f"{pod.where}pod does not set runAsNonRoot to true"
-        for container in pod.containers:
-            said = container.security.get("runAsNonRoot")
-            if said is not True and (said is not None or pod.security.get("runAsNonRoot") is None):
-                yield f"{container.where} does not set runAsNonRoot to true"
-        for where, context in _contexts(pod):
-            user = context.get("runAsUser")
-            if user is not None and (isinstance(user, str) or user == 0):
-                yield f"{where} runs as user {_number(user)}"
+_USER: Final = over_pods(
+    forbid(
+        _OF_POD["runAsNonRoot"].present & ~_OF_POD["runAsNonRoot"].eq(True),
+        "pod does not set runAsNonRoot to true",
+    ),
+    forbid(
+        ~_OWN["runAsNonRoot"].eq(True) & (_OWN["runAsNonRoot"].present | _OF_POD["runAsNonRoot"].absent),
+        WHERE, " does not set runAsNonRoot to true",
+        over=[CONTAINERS],
+    ),
+    *_contexts(lambda context: context["runAsUser"].eq(0), " runs as user ", value=("runAsUser",)),
+    # Root in such a pod is nobody on the node; the standards then leave the user to the pod (since Kubernetes 1.35).
+    where=~POD_SPEC["hostUsers"].eq(False),
+)  # fmt: skip
 
+_SECCOMP_OF_POD: Final = _OF_POD["seccompProfile", "type"]
+_SECCOMP_OF_OWN: Final = _OWN["seccompProfile", "type"]
+_SECCOMP: Final = over_pods(
+    forbid(
+        _SECCOMP_OF_POD.present & ~_SECCOMP_OF_POD.among(_PROFILES),
+        "pod has the seccomp profile ", _SECCOMP_OF_POD,
+    ),
+    forbid(
+        _SECCOMP_OF_OWN.absent & _SECCOMP_OF_POD.absent, WHERE, " has no seccomp profile", over=[CONTAINERS]
+    ),
+    forbid(
+        _SECCOMP_OF_OWN.present & ~_SECCOMP_OF_OWN.among(_PROFILES),
+        WHERE, " has the seccomp profile ", _SECCOMP_OF_OWN,
+        over=[CONTAINERS],
+    ),
+    where=_LINUX,
+)  # fmt: skip
 
-def _seccomp(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        if not pod.linux:
-            continue
-        of_pod = at(pod.security, "seccompProfile", "type")
-        if of_pod is not None and of_pod not in _PROFILES:
-            yield f"{pod.where}pod has the seccomp profile {of_pod}"
-        for container in pod.containers:
-            own = at(container.security, "seccompProfile", "type")
-            if own is None and of_pod is None:
-                yield f"{container.where} has no seccomp profile"
-            if own is not None and own not in _PROFILES:
-                yield f"{container.where} has the seccomp profile {own}"
+_TYPES: Final = over_pods(
+    forbid(
+        # What names no type at all is an emptyDir, and a hostPath is another rule's business.
+        _VALUE.present & ~_KEY.among(("name", "hostPath", *_VOLUME_TYPES)),
+        "volume ", _VOLUME_NAME, " is of the type ", _KEY,
+        over=[_VOLUMES, each_entry(_KEY, _VALUE, _VOLUME)],
+    )
+)  # fmt: skip
 
+_KERNEL: Final = over_pods(
+    require(
+        _SYSCTL["name"].among(_SYSCTLS),
+        "pod sets the sysctl ", _SYSCTL["name"],
+        over=[each(_SYSCTL, _OF_POD["sysctls"])],
+    ),
+    *_contexts(
+        lambda context: context["seLinuxOptions", "type"].present
+        & ~context["seLinuxOptions", "type"].among(_SELINUX_TYPES),
+        " has the SELinux type ",
+        value=("seLinuxOptions", "type"),
+    ),
+    *_contexts(
+        lambda context: context["seLinuxOptions", "user"].filled,
+        " sets the SELinux user ",
+        value=("seLinuxOptions", "user"),
+    ),
+    *_contexts(
+        lambda context: context["seLinuxOptions", "role"].filled,
+        " sets the SELinux role ",
+        value=("seLinuxOptions", "role"),
+    ),
+    *_contexts(
+        lambda context: context["appArmorProfile", "type"].present
+        & ~context["appArmorProfile", "type"].among(_PROFILES),
+        " has the AppArmor profile ",
+        value=("appArmorProfile", "type"),
+    ),
+    *_contexts(
+        lambda context: context["procMount"].present & ~context["procMount"].eq("Default"),
+        " has the procMount ",
+        value=("procMount",),
+    ),
+    forbid(
+        _KEY.matches("^container[.]apparmor[.]security[.]beta[.]kubernetes[.]io/")
+        & ~_VALUE.matches("^($|runtime/default$|localhost/)"),
+        "pod has the AppArmor profile ", _VALUE, " (annotation ", _KEY, ")",
+        over=[each_entry(_KEY, _VALUE, POD["metadata", "annotations"])],
+    ),
+)  # fmt: skip
 
-def _volumes(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        for where, volume in pod.volumes:
-            kinds = [key for key, value in volume.items() if key != "name" and value is not None]
-            for kind in kinds if volume else [UNKNOWN]:  # One that names no type is an emptyDir.
-                if kind not in _VOLUMES and kind != "hostPath":
-                    yield f"{where} is of the type {kind}"
+_WRITABLE: Final = over_pods(
+    require(
+        _OWN["readOnlyRootFilesystem"].eq(True), WHERE, " may write to its image's files", over=[CONTAINERS]
+    ),
+    where=_LINUX,
+    kinds=_SERVERS,
+)
 
+_SYSTEM_PRIORITY: Final = over_pods(
+    forbid(
+        POD_SPEC["priorityClassName"].matches("^system-"),
+        "pod takes the priority ", POD_SPEC["priorityClassName"],
+    )
+)  # fmt: skip
 
-def _kernel(resource: Resource) -> Iterator[str]:
-    for pod in resource.pods:
-        for sysctl in records(pod.security.get("sysctls")):
-            if sysctl.get("name") not in _SYSCTLS:
-                yield f"{pod.where}pod sets the sysctl {sysctl.get('name')}"
-        for where, context in _contexts(pod):
-            selinux = record(context.get("seLinuxOptions"))
-            if selinux.get("type") is not None and selinux["type"] not in _SELINUX_TYPES:
-                yield f"{where} has the SELinux type {selinux['type']}"
-            for field in ("user", "role"):
-                if selinux.get(field):
-                    yield f"{where} sets the SELinux {field} {selinux[field]}"
-            apparmor = at(context, "appArmorProfile", "type")
-            if apparmor is not None and apparmor not in _PROFILES:
-                yield f"{where} has the AppArmor profile {apparmor}"
-            mount = context.get("procMount")
-            if mount not in (None, "Default"):
-                yield f"{where} has the procMount {mount}"
-        for key, value in record(pod.metadata.get("annotations")).items():
-            if key.startswith(_APPARMOR_ANNOTATION) and not _allowed_apparmor(str(value)):
-                yield f"{pod.where}pod has the AppArmor profile {value} (annotation {key})"
+_SCRATCH: Final = over_pods(
+    forbid(
+        _VOLUME.known & _VOLUME["emptyDir", "sizeLimit"].absent
+        & (_VOLUME["emptyDir"].present | ~any_key(_VOLUME, _KEY, ~_KEY.eq("name"))),
+        "volume ", _VOLUME_NAME, " is an emptyDir without sizeLimit",
+        over=[_VOLUMES],
+    )
+)  # fmt: skip
 
+_PROBES: Final = over_pods(
+    forbid(
+        WHERE.matches("^container ") & BODY["readinessProbe"].absent,
+        WHERE, " has no readinessProbe",
+        over=[CONTAINERS],
+    ),
+    kinds=_SERVERS,
+)  # fmt: skip
 
-def _allowed_apparmor(value: str) -> bool:
-    return value in ("", "runtime/default") or value.startswith("localhost/")
+_CHOSEN_NODE: Final = over_pods(
+    forbid(POD_SPEC["nodeName"].filled, "pod names the node ", POD_SPEC["nodeName"]),
+    kinds=tuple(kind for kind in WORKLOADS if kind != "core/Pod"),
+)
 
+_SHARED_PROCESSES: Final = over_pods(
+    forbid(POD_SPEC["shareProcessNamespace"].eq(True), "pod sets shareProcessNamespace")
+)
+
+_DRAIN: Final = over(
+    "policy/PodDisruptionBudget",
+    forbid(
+        SPEC["maxUnavailable"].eq(0) | SPEC["maxUnavailable"].among(("0", "0%")),
+        "lets no pod be unavailable",
+    ),
+    forbid(SPEC["minAvailable"].eq("100%"), "wants every pod available"),
+)  # fmt: skip
 
 RULES: Final = (
     ResourceRule(
         id="LH-W-001",
         title="Every container states requests and limits for CPU and memory",
         reason="A container without limits takes what its neighbours need, and one without requests is placed where there is no room.",
-        fix="Set resources.requests and resources.limits, each with cpu and memory, on the container or on the whole pod.",
+        fix="Set resources.limits with cpu and memory, and resources.requests where they are to be lower, on the container or on the whole pod.",
         severity=Severity.ERROR,
         family=Family.WORKLOADS,
         references=(f"{_NSA}: Resource policies",),
-        check=_resources,
+        check=_RESOURCES,
     ),
     ResourceRule(
         id="LH-W-002",
@@ -225,7 +319,7 @@ RULES: Final = (
             f"{_CIS}: 5.2 Pod Security Standards (host PID, IPC, network, HostPath, HostPorts)",
             f"{_NSA}: Pod security enforcement",
         ),
-        check=_host,
+        check=_NODE,
     ),
     ResourceRule(
         id="LH-W-003",
@@ -239,7 +333,7 @@ RULES: Final = (
             f"{_PSS}, restricted: Privilege Escalation",
             f"{_CIS}: 5.2 Pod Security Standards (privileged containers, allowPrivilegeEscalation)",
         ),
-        check=_privileges,
+        check=_PRIVILEGES,
     ),
     ResourceRule(
         id="LH-W-004",
@@ -252,7 +346,7 @@ RULES: Final = (
             f"{_PSS}, restricted: Capabilities",
             f"{_CIS}: 5.2 Pod Security Standards (added capabilities, capabilities assigned)",
         ),
-        check=_capabilities,
+        check=_CAPABILITIES,
     ),
     ResourceRule(
         id="LH-W-005",
@@ -266,7 +360,7 @@ RULES: Final = (
             f"{_CIS}: 5.2 Pod Security Standards (root containers)",
             f"{_NSA}: Non-root containers",
         ),
-        check=_user,
+        check=_USER,
     ),
     ResourceRule(
         id="LH-W-006",
@@ -276,7 +370,7 @@ RULES: Final = (
         severity=Severity.ERROR,
         family=Family.WORKLOADS,
         references=(f"{_PSS}, restricted: Seccomp", f"{_CIS}: 5.7 General Policies (seccomp profile)"),
-        check=_seccomp,
+        check=_SECCOMP,
     ),
     ResourceRule(
         id="LH-W-007",
@@ -286,7 +380,7 @@ RULES: Final = (
         severity=Severity.ERROR,
         family=Family.WORKLOADS,
         references=(f"{_PSS}, restricted: Volume Types",),
-        check=_volumes,
+        check=_TYPES,
     ),
     ResourceRule(
         id="LH-W-008",
@@ -296,6 +390,71 @@ RULES: Final = (
         severity=Severity.ERROR,
         family=Family.WORKLOADS,
         references=(f"{_PSS}, baseline: AppArmor, SELinux, /proc Mount Type, Sysctls",),
-        check=_kernel,
+        check=_KERNEL,
+    ),
+    ResourceRule(
+        id="LH-W-009",
+        title="No server writes to the files of its image",
+        reason="Whoever breaks into a server that can change its own programs stays there; and what it writes is gone, and fills the node's disk.",
+        fix="Set securityContext.readOnlyRootFilesystem to true and mount an emptyDir where it has to write.",
+        severity=Severity.WARNING,
+        family=Family.WORKLOADS,
+        references=(f"{_NSA}: Immutable container file systems",),
+        check=_WRITABLE,
+    ),
+    ResourceRule(
+        id="LH-W-010",
+        title="No pod takes a priority of Kubernetes' own",
+        reason="Those priorities push out every other pod of the cluster, DNS and stores with them; they are for what no node can do without.",
+        fix="Take priorityClassName away; say in a queue what goes first, by a WorkloadPriorityClass.",
+        severity=Severity.ERROR,
+        family=Family.WORKLOADS,
+        check=_SYSTEM_PRIORITY,
+    ),
+    ResourceRule(
+        id="LH-W-011",
+        title="Every emptyDir has a size",
+        reason="One that has none fills the node's disk, and the kubelet then evicts pods of all tenants.",
+        fix="Set emptyDir.sizeLimit.",
+        severity=Severity.WARNING,
+        family=Family.WORKLOADS,
+        references=(f"{_NSA}: Resource policies",),
+        check=_SCRATCH,
+    ),
+    ResourceRule(
+        id="LH-W-012",
+        title="Every server says when it is ready",
+        reason="Without a readinessProbe it gets requests before it can answer, and an update replaces the last good pod with one that never works.",
+        fix="Give each container a readinessProbe that asks the server itself.",
+        severity=Severity.WARNING,
+        family=Family.WORKLOADS,
+        check=_PROBES,
+    ),
+    ResourceRule(
+        id="LH-W-013",
+        title="No template of pods names a node",
+        reason="Such pods pass by the scheduler, and with it by taints, GPU pools and everything that keeps tenants' work apart.",
+        fix="Take nodeName away; choose nodes by the labels of their pool.",
+        severity=Severity.ERROR,
+        family=Family.WORKLOADS,
+        check=_CHOSEN_NODE,
+    ),
+    ResourceRule(
+        id="LH-W-014",
+        title="Containers of a pod do not see each other's processes",
+        reason="A container that does reads the others' environment and memory, credentials with them.",
+        fix="Take shareProcessNamespace away; share files through an emptyDir.",
+        severity=Severity.ERROR,
+        family=Family.WORKLOADS,
+        check=_SHARED_PROCESSES,
+    ),
+    ResourceRule(
+        id="LH-W-015",
+        title="Every node can be drained",
+        reason="A disruption budget that allows no disruption stops the upgrade of every node that has such a pod, until somebody deletes it in a hurry.",
+        fix="Set maxUnavailable to 1, and run one replica more where even that is too much.",
+        severity=Severity.ERROR,
+        family=Family.WORKLOADS,
+        check=_DRAIN,
     ),
 )

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from policies.catalogue import RULES, rule
+from policies.claim import Claim
 from policies.exemptions import EXEMPTIONS
 from policies.resource import Resource, kubernetes_resources
-from policies.rule import Exemption, Family, PlanRule, ResourceRule, unused, violations
+from policies.rule import Exemption, Family, PlanRule, ResourceRule, Rule, unused, violations
 from tests.policies.objects import Case, Edit, compliant, edited, found, resource
 
 _MODULES = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
@@ -64,6 +65,12 @@ def test_a_rule_speaks_in_sentences(each: ResourceRule) -> None:
     assert not each.title.endswith(".")
     assert each.reason.endswith(".")
     assert each.fix.rstrip().endswith(".")
+
+
+@pytest.mark.parametrize("each", RULES, ids=lambda rule: rule.id)
+def test_a_rule_is_said_in_cel_or_says_why_not(each: Rule) -> None:
+    is_claim = isinstance(each, ResourceRule) and isinstance(each.check, Claim)
+    assert is_claim != bool(each.pull_request_only)
 
 
 def test_a_rule_is_found_by_its_id() -> None:

@@ -1,4 +1,4 @@
-"""The rule for images."""
+"""The rules for images."""
 
 from __future__ import annotations
 
@@ -53,6 +53,42 @@ CASES = (
         "image volume",
         _WEB + "volume model names the image model without a tag",
         _volume("model"),
+    ),
+    refused(
+        "LH-I-002",
+        "a branch",
+        _WEB + "container app names the image team/app:main by a tag that moves",
+        _image("team/app:main"),
+    ),
+    refused(
+        "LH-I-002",
+        "the last build, in an image volume",
+        _WEB + "volume model names the image model:nightly by a tag that moves",
+        _volume("model:nightly"),
+    ),
+    allowed("a branch beside a digest", _image("team/app:main" + _DIGEST)),
+    allowed("a release whose name begins like a branch", _image("team/app:main-4")),
+    refused(
+        "LH-I-003",
+        "a digest cut short",
+        _WEB + "container app names the image app@sha256:00 by what is no SHA-256 digest",
+        _image("app@sha256:00"),
+    ),
+    refused(
+        "LH-I-003",
+        "a digest of another sort",
+        _WEB + "init container setup names the image app@md5:00 by what is no SHA-256 digest",
+        _image("app@md5:00", "initContainers"),
+    ),
+    refused(
+        "LH-I-004",
+        "an image of the node's",
+        _WEB + "container app is never pulled (imagePullPolicy Never)",
+        Edit("web", "spec/template/spec/containers/0/imagePullPolicy", "Never"),
+    ),
+    allowed(
+        "an image that the node may have",
+        Edit("web", "spec/template/spec/containers/0/imagePullPolicy", "IfNotPresent"),
     ),
     allowed("a digest without a tag", _image("registry.example:5000/app" + _DIGEST)),
     allowed("a digest beside latest", _image("app:latest" + _DIGEST)),

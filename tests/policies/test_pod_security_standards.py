@@ -15,7 +15,15 @@ from upstream import module_directory
 
 _MODULE = "k8s.io/pod-security-admission"
 _PINS = Path(__file__).parents[2] / "sandbox/tools/kubernetes"
-_RULES = [rule for rule in RULES if rule.id.startswith("LH-W-") and rule.id != "LH-W-001"]
+
+
+def _of_the_standards(reference: str) -> bool:
+    return reference.startswith("Pod Security Standards")
+
+
+_RULES = [
+    rule for rule in RULES if rule.id.startswith("LH-W-") and any(map(_of_the_standards, rule.references))
+]
 """All that the standards ask for; they do not ask for requests and limits."""
 
 

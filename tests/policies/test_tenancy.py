@@ -13,11 +13,18 @@ _ENFORCE = "metadata/labels/pod-security.kubernetes.io~enforce"
 _HOME = "Namespace tenant-atlas: "
 _HARD = "spec/hard/"
 _UNBOUND = _HOME + "no ResourceQuota of all its pods bounds "
+_LIMITS = "LimitRange tenant-atlas/tenant: "
+_LIMIT = "spec/limits/0/"
 _PLATFORM = {
     "apiVersion": "v1",
     "kind": "Namespace",
     "metadata": {"name": "shared", "labels": {"longhouse.dev/tenant": "atlas"}},
 }
+
+
+def _account(namespace: str) -> dict[str, str]:
+    return {"kind": "ServiceAccount", "name": "workload", "namespace": namespace}
+
 
 CASES = (
     refused("LH-T-001", "namespace without tenant", _HOME + "has no label longhouse.dev/tenant", Edit("namespace", _TENANT)),
@@ -45,7 +52,7 @@ CASES = (
         Edit("service", "metadata/namespace", UNKNOWN),
     ),
     allowed("more labels than asked for", Edit("service", "metadata/labels/team", "x")),
-    allowed("an object of the platform without labels", Edit("queue", "metadata/labels")),
+    allowed("an object of the platform without labels", Edit("closed", "metadata/labels")),
     refused("LH-T-003", "no quota", _HOME + "has no ResourceQuota", Edit("quota", "")),
     refused("LH-T-003", "CPU unbounded", _UNBOUND + "requests.cpu", Edit("quota", _HARD + "requests.cpu")),
     refused("LH-T-003", "memory unbounded", _UNBOUND + "requests.memory", Edit("quota", _HARD + "requests.memory")),
@@ -58,10 +65,23 @@ CASES = (
     ),
     refused("LH-T-003", "quota elsewhere", _HOME + "has no ResourceQuota", Edit("quota", "metadata/namespace", "shared")),
     allowed("slices of GPUs forbidden", Edit("quota", _HARD + "requests.nvidia.com~mig-1g.10gb", "0"),
-            Edit("queue", "spec/resourceGroups/0/coveredResources", ["nvidia.com/mig-1g.10gb"])),
+            Edit("queue", "spec/resourceGroups/0/coveredResources", ["cpu", "memory", "nvidia.com/mig-1g.10gb"])),
     allowed("the other spellings", Edit("quota", _HARD + "requests.cpu"), Edit("quota", _HARD + "cpu", "1"),
             Edit("quota", _HARD + "pods"), Edit("quota", _HARD + "count~pods", "1")),
     refused("LH-T-004", "no Pod Security Standard", _HOME + "enforces the Pod Security Standard (none)", Edit("namespace", _ENFORCE)),
+    refused("LH-T-005", "a Pod Security Standard of old", _HOME + "enforces the Pod Security Standard of v1.25", Edit("namespace", _ENFORCE + "-version", "v1.25")),
+    allowed("the latest Pod Security Standard, spelled out", Edit("namespace", _ENFORCE + "-version", "latest")),
+    refused("LH-T-006", "no limits", _HOME + "has no LimitRange", Edit("limits", "")),
+    refused("LH-T-007", "no CPU by default", _LIMITS + "gives containers no default of cpu", Edit("limits", _LIMIT + "default/cpu")),
+    refused("LH-T-007", "no request by default", _LIMITS + "gives containers no defaultRequest of memory", Edit("limits", _LIMIT + "defaultRequest/memory")),
+    refused("LH-T-007", "containers of any size", _LIMITS + "gives containers no max of memory", Edit("limits", _LIMIT + "max/memory")),
+    allowed("limits of claims beside those of containers", Edit("limits", "spec/limits/1", {"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}})),
+    refused("LH-T-008", "another tenant's account", "RoleBinding tenant-atlas/reader: gives its role to an account of tenant-borealis",
+            Edit("binding", "subjects/1", _account("tenant-borealis"))),
+    allowed("an account of its own", Edit("binding", "subjects/1", _account("tenant-atlas"))),
+    allowed("an account of the platform", Edit("binding", "subjects/1", _account("notebooks"))),
+    refused("LH-T-009", "a tenant in every namespace", "ClusterRoleBinding readers: gives its role in every namespace to an account of tenant-atlas",
+            Edit("readers", "subjects/1", _account("tenant-atlas"))),
     refused("LH-T-004", "a weaker Pod Security Standard", _HOME + "enforces the Pod Security Standard baseline", Edit("namespace", _ENFORCE, "baseline")),
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ _POD = "spec/template/spec"
 _APP = f"{_POD}/containers/0"
 _SETUP = f"{_POD}/initContainers/0"
 _WEB = "Deployment tenant-atlas/web: "
+_BUDGET = "PodDisruptionBudget stores/db: "
 
 
 def _web(path: str, value: Any = DROP) -> Edit:
@@ -56,12 +57,21 @@ _CUSTOM = {
     },
     "spec": {"replicatedJobs": [{"template": {"spec": {"template": {"spec": pod_spec()}}}}]},
 }
+_CLAIM = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+_MANAGED: dict[str, dict[str, Any]] = {
+    "configMap": {"name": "settings"},
+    "csi": {"driver": "csi.example.com"},
+    "downwardAPI": {},
+    "emptyDir": {"sizeLimit": "1Gi"},
+    "ephemeral": {"volumeClaimTemplate": _CLAIM},
+    "projected": {"sources": []},
+    "secret": {"secretName": "credentials"},
+}
 _CUSTOM_POD = "spec/replicatedJobs/0/template/spec/template/spec"
 
 CASES = (
     # LH-W-001
-    refused("LH-W-001", "no CPU request", _WEB + "container app sets no resources.requests.cpu", _app("resources/requests/cpu")),
-    refused("LH-W-001", "no memory request", _WEB + "container app sets no resources.requests.memory", _app("resources/requests/memory")),
+    allowed("requests left to Kubernetes, which then takes the limits", _app("resources/requests")),
     refused("LH-W-001", "no CPU limit", _WEB + "container app sets no resources.limits.cpu", _app("resources/limits/cpu")),
     refused("LH-W-001", "no memory limit", _WEB + "container app sets no resources.limits.memory", _app("resources/limits/memory")),
     refused(
@@ -160,13 +170,9 @@ CASES = (
         "LH-W-007", "NFS volume", _WEB + "volume data is of the type nfs",
         _web("volumes/1", {"name": "data", "nfs": {"server": "files", "path": "/"}}),
     ),
-    refused("LH-W-007", "volumes not known yet", _WEB + f"volume 0 is of the type {UNKNOWN}", _web("volumes", UNKNOWN)),
-    allowed("a volume of no type, which is an emptyDir", _web("volumes/1", {"name": "data"})),
     allowed(
         "each volume type that Kubernetes manages",
-        _web("volumes", [{"name": kind.lower(), kind: {}} for kind in (
-            "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"
-        )]),
+        _web("volumes", [{"name": kind.lower(), kind: body} for kind, body in _MANAGED.items()]),
     ),
     # LH-W-008
     refused(
@@ -190,7 +196,7 @@ CASES = (
     refused(
         "LH-W-008", "AppArmor profile by annotation",
         _WEB + "pod has the AppArmor profile unconfined (annotation container.apparmor.security.beta.kubernetes.io/app)",
-        Edit("web", "spec/template/metadata", {"annotations": {"container.apparmor.security.beta.kubernetes.io/app": "unconfined"}}),
+        Edit("web", "spec/template/metadata/annotations", {"container.apparmor.security.beta.kubernetes.io/app": "unconfined"}),
     ),
     refused("LH-W-008", "unmasked /proc", _WEB + "container app has the procMount Unmasked", _app("securityContext/procMount", "Unmasked")),
     refused(
@@ -204,6 +210,35 @@ CASES = (
         _web("securityContext/appArmorProfile", {"type": "RuntimeDefault"}),
         _app("securityContext/procMount", "Default"),
     ),
+    # LH-W-009
+    refused("LH-W-009", "files of the image may be written", _WEB + "container app may write to its image's files",
+            _app("securityContext/readOnlyRootFilesystem", False)),
+    refused("LH-W-009", "nothing said of the image's files", _WEB + "init container setup may write to its image's files",
+            _setup("securityContext/readOnlyRootFilesystem")),
+    # LH-W-010
+    refused("LH-W-010", "priority of the system", _WEB + "pod takes the priority system-node-critical", _web("priorityClassName", "system-node-critical")),
+    allowed("a priority of one's own", _web("priorityClassName", "batch")),
+    # LH-W-011
+    refused("LH-W-011", "emptyDir of any size", _WEB + "volume scratch is an emptyDir without sizeLimit", _web("volumes/0/emptyDir", {})),
+    refused("LH-W-011", "emptyDir in memory", _WEB + "volume scratch is an emptyDir without sizeLimit", _web("volumes/0/emptyDir", {"medium": "Memory"})),
+    refused("LH-W-011", "a volume of no type, which is an emptyDir", _WEB + "volume data is an emptyDir without sizeLimit", _web("volumes/1", {"name": "data"})),
+    # LH-W-012
+    refused("LH-W-012", "no readiness probe", _WEB + "container app has no readinessProbe", _app("readinessProbe")),
+    refused("LH-W-012", "no readiness probe of a StatefulSet", "StatefulSet stores/db: container app has no readinessProbe",
+            Edit("db", f"{_APP}/readinessProbe")),
+    allowed("no readiness probe of a Job's pods", Edit("backup", f"spec/jobTemplate/{_APP}/readinessProbe")),
+    # LH-W-013
+    refused("LH-W-013", "a node by name", _WEB + "pod names the node node-1", _web("nodeName", "node-1")),
+    allowed("nodes by their labels", _web("nodeSelector", {"longhouse.dev/pool": "general"})),
+    # LH-W-014
+    refused("LH-W-014", "shared processes", _WEB + "pod sets shareProcessNamespace", _web("shareProcessNamespace", True)),
+    allowed("processes that are not shared, spelled out", _web("shareProcessNamespace", False)),
+    # LH-W-015
+    refused("LH-W-015", "no pod may be unavailable", _BUDGET + "lets no pod be unavailable", Edit("budget", "spec/maxUnavailable", 0)),
+    refused("LH-W-015", "no part of the pods may be unavailable", _BUDGET + "lets no pod be unavailable", Edit("budget", "spec/maxUnavailable", "0%")),
+    refused("LH-W-015", "every pod wanted", _BUDGET + "wants every pod available",
+            Edit("budget", "spec/maxUnavailable"), Edit("budget", "spec/minAvailable", "100%")),
+    allowed("two of three pods wanted", Edit("budget", "spec/maxUnavailable"), Edit("budget", "spec/minAvailable", 2)),
     # The same rules over other kinds
     refused(
         "LH-W-002", "pod template in a custom resource",
@@ -241,6 +276,8 @@ def test_a_container_that_says_nothing_is_refused_field_by_field() -> None:
             "does not drop ALL capabilities",
             "does not set runAsNonRoot to true",
             "has no seccomp profile",
+            "may write to its image's files",
+            "has no readinessProbe",
             "names no image",
         )
     ]
@@ -249,7 +286,9 @@ def test_a_container_that_says_nothing_is_refused_field_by_field() -> None:
 def test_a_list_of_containers_that_is_not_known_is_refused() -> None:
     assert ("LH-W-006", _WEB + "container 0 does not set runAsNonRoot to true") not in found(compliant())
     rules = {rule for rule, _ in found(edited([_web("containers", UNKNOWN)]))}
-    assert rules == {"LH-W-001", "LH-W-003", "LH-W-004", "LH-I-001"}
+    assert rules == {"LH-W-001", "LH-W-003", "LH-W-004", "LH-W-009", "LH-W-012", "LH-I-001"}
+    rules = {rule for rule, _ in found(edited([_web("volumes", UNKNOWN)]))}
+    assert {"LH-W-002", "LH-W-007"} <= rules
 
 
 _PLACES: dict[tuple[str, str], dict[str, Any]] = {
@@ -260,7 +299,10 @@ _PLACES: dict[tuple[str, str], dict[str, Any]] = {
     ("apps/v1", "DaemonSet"): {"template": {"spec": pod_spec()}},
     ("apps/v1", "ReplicaSet"): {"template": {"spec": pod_spec()}},
     ("batch/v1", "Job"): {"template": {"spec": pod_spec()}},
-    ("batch/v1", "CronJob"): {"jobTemplate": {"spec": {"template": {"spec": pod_spec()}}}},
+    ("batch/v1", "CronJob"): {
+        "concurrencyPolicy": "Forbid",
+        "jobTemplate": {"spec": {"activeDeadlineSeconds": 60, "template": {"spec": pod_spec()}}},
+    },
 }
 
 
@@ -291,5 +333,5 @@ def test_a_pod_template_object_is_looked_into() -> None:
 
 def test_a_windows_pod_need_not_set_what_windows_does_not_have() -> None:
     linux_only = [_app("securityContext"), _setup("securityContext"), _web("securityContext/seccompProfile")]
-    assert {rule for rule, _ in found(edited(linux_only))} == {"LH-W-003", "LH-W-004", "LH-W-006"}
+    assert {rule for rule, _ in found(edited(linux_only))} == {"LH-W-003", "LH-W-004", "LH-W-006", "LH-W-009"}
     assert found(edited([*linux_only, _web("os", {"name": "windows"})])) == []

@@ -1,0 +1,238 @@
+"""GPUs and queues: that work runs on what its tenant was given, and on nothing else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from modules.kit import labels, names
+from policies.claim import (
+    BODY,
+    CONTAINERS,
+    IN_TENANT,
+    LABELS,
+    META,
+    NAMESPACE,
+    OBJECT,
+    POD_SPEC,
+    SPEC,
+    WHERE,
+    WORKLOADS,
+    Name,
+    any_key,
+    any_of,
+    each,
+    forbid,
+    over,
+    over_pods,
+    require,
+    text,
+)
+from policies.rule import Family, ResourceRule, Severity
+
+_KUEUE: Final = "kueue.x-k8s.io/"
+_QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+_TENANT: Final = LABELS[labels.TENANT]
+_QUEUED: Final = (*WORKLOADS, "jobset.x-k8s.io/JobSet")
+_QUEUE: Final = LABELS[_QUEUE_LABEL]
+_GROUP: Final = Name("group")
+_KEY: Final = Name("key")
+_TOLERATION: Final = Name("toleration")
+_ENV: Final = Name("env")
+
+_ADMITS: Final = over(
+    _KUEUE + "ClusterQueue",
+    require(
+        SPEC["namespaceSelector", "matchLabels", "kubernetes.io/metadata.name"].eq(
+            text(names.NAMESPACE_PREFIX, _TENANT)
+        ),
+        f"admits more than {names.NAMESPACE_PREFIX}", _TENANT,
+    ),
+    where=_TENANT.filled,
+)  # fmt: skip
+
+_COHORT: Final = over(
+    _KUEUE + "ClusterQueue",
+    require(SPEC["cohortName"].eq(names.COHORT), f"is not in the cohort {names.COHORT}"),
+)
+
+_PREEMPTION: Final = SPEC["preemption"]
+_TAKES: Final = over(
+    _KUEUE + "ClusterQueue",
+    forbid(
+        _PREEMPTION["borrowWithinCohort", "policy"].present
+        & ~_PREEMPTION["borrowWithinCohort", "policy"].eq("Never"),
+        "pushes out others' work to borrow (", _PREEMPTION["borrowWithinCohort", "policy"], ")",
+    ),
+    require(_PREEMPTION["reclaimWithinCohort"].eq("Any"), "does not take back what it lent"),
+)  # fmt: skip
+
+_COVERS: Final = over(
+    _KUEUE + "ClusterQueue",
+    *(
+        require(
+            any_of(SPEC["resourceGroups"], _GROUP, _GROUP["coveredResources"].has(name)),
+            f"does not count {name}",
+        )
+        for name in ("cpu", "memory")
+    ),
+)
+
+_OWN_QUEUE: Final = over(
+    _KUEUE + "LocalQueue",
+    require(
+        text(names.NAMESPACE_PREFIX, SPEC["clusterQueue"]).eq(text(NAMESPACE, "-cpu"))
+        | text(names.NAMESPACE_PREFIX, SPEC["clusterQueue"]).eq(text(NAMESPACE, "-gpu")),
+        "leads to ", SPEC["clusterQueue"],
+    ),
+    where=IN_TENANT,
+)  # fmt: skip
+
+_PUSHES: Final = over(
+    "scheduling.k8s.io/PriorityClass",
+    require(OBJECT["preemptionPolicy"].eq("Never"), "pushes out pods of lower priority"),
+    forbid(OBJECT["globalDefault"].eq(True), "is the priority of every pod"),
+)
+
+_NODES: Final = over(
+    _KUEUE + "ResourceFlavor",
+    require(SPEC["nodeLabels", labels.POOL].filled, f"does not name its pool by the label {labels.POOL}"),
+)
+
+_DOORS: Final = over(
+    _QUEUED,
+    forbid(
+        _QUEUE.present & ~_QUEUE.among((names.DEFAULT_QUEUE, names.GPU_QUEUE)),
+        "waits in the queue ", _QUEUE, ", which no tenant has",
+    ),
+    where=IN_TENANT,
+)  # fmt: skip
+
+_GPU_DOOR: Final = over_pods(
+    forbid(
+        any_key(BODY["resources", "limits"], _KEY, _KEY.matches("^nvidia[.]com/")),
+        WHERE, f" asks for a GPU and is not in the queue {names.GPU_QUEUE}",
+        over=[CONTAINERS],
+    ),
+    where=IN_TENANT & ~_QUEUE.eq(names.GPU_QUEUE) & ~META["ownerReferences"].filled,
+)  # fmt: skip
+
+_EVERY_TAINT: Final = over_pods(
+    forbid(
+        _TOLERATION["operator"].eq("Exists") & ~_TOLERATION["key"].filled,
+        "pod tolerates every taint",
+        over=[each(_TOLERATION, POD_SPEC["tolerations"])],
+    )
+)
+
+_DEVICES: Final = over_pods(
+    forbid(
+        _ENV["name"].eq("NVIDIA_VISIBLE_DEVICES") & ~_ENV["value"].among(("void", "none")),
+        WHERE, " sets NVIDIA_VISIBLE_DEVICES",
+        over=[CONTAINERS, each(_ENV, BODY["env"])],
+    )
+)  # fmt: skip
+
+RULES: Final = (
+    ResourceRule(
+        id="LH-Q-001",
+        title="A tenant's queue admits that tenant's work only",
+        reason="An empty selector lets every namespace spend the tenant's share.",
+        fix="Select the tenant's namespace by kubernetes.io/metadata.name.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_ADMITS,
+    ),
+    ResourceRule(
+        id="LH-Q-002",
+        title="Every queue shares in the one cohort",
+        reason="What a queue outside the cohort takes is counted nowhere, and what it leaves idle nobody gets.",
+        fix=f"Set cohortName to {names.COHORT}.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_COHORT,
+    ),
+    ResourceRule(
+        id="LH-Q-003",
+        title="Queues take back what they lent, and never more",
+        reason="One that pushes out others' work to borrow makes shares meaningless; one that cannot reclaim waits for its own GPUs.",
+        fix="Set preemption.borrowWithinCohort.policy to Never and reclaimWithinCohort to Any.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_TAKES,
+    ),
+    ResourceRule(
+        id="LH-Q-004",
+        title="Every queue counts CPU and memory",
+        reason="Work that asks for a resource that the queue does not cover is never admitted, and says so only in its events.",
+        fix="Name cpu and memory among the coveredResources.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_COVERS,
+    ),
+    ResourceRule(
+        id="LH-Q-005",
+        title="A tenant's work waits in that tenant's queues",
+        reason="A LocalQueue that leads to another tenant's ClusterQueue spends that tenant's share.",
+        fix="Lead it to <tenant>-cpu or <tenant>-gpu.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_OWN_QUEUE,
+    ),
+    ResourceRule(
+        id="LH-Q-006",
+        title="Nobody goes first but by the queues",
+        reason="A PriorityClass that preempts pushes out pods that a queue has admitted, past all shares.",
+        fix="Set preemptionPolicy to Never and leave globalDefault away; say in a queue what goes first, by a WorkloadPriorityClass.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        references=("Kubernetes, Multi-tenancy: quality of service",),
+        check=_PUSHES,
+    ),
+    ResourceRule(
+        id="LH-Q-007",
+        title="Every flavor stands for the nodes of one pool",
+        reason="A flavor without the label admits work to any node, that of another kind of GPU too.",
+        fix=f"Name the pool by the label {labels.POOL} among nodeLabels.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_NODES,
+    ),
+    ResourceRule(
+        id="LH-Q-008",
+        title="Work waits in a queue that there is",
+        reason="Work that names a queue that its namespace does not have stays suspended and never says why.",
+        fix=f"Write {names.DEFAULT_QUEUE} or {names.GPU_QUEUE}, or leave the label away.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_DOORS,
+    ),
+    ResourceRule(
+        id="LH-Q-009",
+        title="What asks for a GPU waits in the queue for GPUs",
+        reason="The default queue covers no GPU: such work is never admitted.",
+        fix=f"Label it {_QUEUE_LABEL}: {names.GPU_QUEUE}.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_GPU_DOOR,
+    ),
+    ResourceRule(
+        id="LH-Q-010",
+        title="No pod tolerates every taint",
+        reason="Taints keep GPU nodes and clouds free for the work that was admitted to them.",
+        fix="Name the taint that it is to tolerate by its key.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        references=("NSA/CISA Kubernetes Hardening Guide: Resource policies",),
+        check=_EVERY_TAINT,
+    ),
+    ResourceRule(
+        id="LH-Q-011",
+        title="No container chooses its GPUs itself",
+        reason="NVIDIA_VISIBLE_DEVICES=all shows it every GPU of the node, with what other tenants have in them, unasked and uncounted.",
+        fix="Take it away and ask for GPUs by resources.limits; `void` hides those that an image asks for.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        references=("NVIDIA Container Toolkit, documentation: environment variables",),
+        check=_DEVICES,
+    ),
+)
