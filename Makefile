@@ -55,7 +55,7 @@ test: .venv/ready  ## everything: static checks, unit tests, then the platform o
 	@$(MAKE) --no-print-directory unit
 	@echo "[3/3] an embedded cluster from up to down, about 26 minutes"
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose \
-		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_leaving.py tests/policies/test_real_preview.py \
+		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_leaving.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py \
 		tests/lifecycle/test_down.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py
 
 check: .venv/ready  ## formatter, linter, types, import directions, generated files
@@ -67,7 +67,7 @@ check: .venv/ready  ## formatter, linter, types, import directions, generated fi
 
 unit: .venv/ready  ## the tests that need no cluster
 	@$(PYTHON) -m pytest tests/unit tests/profiles tests/policies tests/test_architecture.py \
-		--ignore tests/policies/test_real_preview.py
+		--ignore tests/policies/test_real_preview.py --ignore tests/policies/test_two_judges.py
 
 format: .venv/ready  ## let the formatter and the linter mend what they can
 	@ruff format . && ruff check --fix .

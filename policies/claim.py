@@ -169,7 +169,7 @@ class At(Term):
 
     @property
     def cel(self) -> str:
-        return self.otherwise("null")
+        return self.otherwise("dyn(null)")
 
     def otherwise(self, empty: str) -> str:
         """The value in CEL, or something else where there is none."""
@@ -658,16 +658,20 @@ class Claim:
     pods: bool = False
     """Whether it speaks of pods: a fault is then told with the pod's place in its object, and custom resources are looked into too."""
 
+    def concerns(self, kind: str) -> bool:
+        """Whether it may have something to say of objects of a kind."""
+        return kind in self.kinds or (self.pods and self.kinds == WORKLOADS)
+
     def __call__(self, resource: Resource) -> Iterator[str]:
         """One message for each fault."""
-        if not self.pods:
-            if resource.kind in self.kinds:
-                yield from self._faults({"object": resource.props})
+        if not self.concerns(resource.kind):
             return
-        if self.kinds == WORKLOADS or resource.kind in self.kinds:
-            for pod in resource.pods:
-                for message in self._faults({"object": resource.props, **_scope(pod)}):
-                    yield pod.where + message
+        if not self.pods:
+            yield from self._faults({"object": resource.props})
+            return
+        for pod in resource.pods:
+            for message in self._faults({"object": resource.props, **_scope(pod)}):
+                yield pod.where + message
 
     def _faults(self, scope: Scope) -> Iterator[str]:
         if self.where is None or self.where.holds(scope) is not False:

@@ -9,7 +9,7 @@ from typing import Final
 
 from policies.catalogue import RULES
 from policies.exemptions import EXEMPTIONS
-from policies.rule import Exemption, PlanRule, Rule, StackRule
+from policies.rule import Exemption, Rule
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "policies.md"
 
@@ -17,7 +17,8 @@ _HEAD: Final = """\
 # Policies
 
 What may never be declared. `make preview STACK=...` judges what `pulumi up` would do by these rules, before anything is touched, and so
-does every pull request. An error stops it; a warning does not.
+does every pull request. An error stops it; a warning does not. Rules that can be said of one object in CEL are enforced by the API server
+too, by admission policies made from the same text ([why](decisions/rules-written-once.md)).
 
 This page is generated from the rules (`python -m policies table --write`).
 """
@@ -28,7 +29,7 @@ def page(rules: Sequence[Rule] = RULES, exemptions: Sequence[Exemption] = EXEMPT
     parts = [_HEAD]
     for family, group in groupby(rules, key=lambda rule: rule.family):
         parts.append(f"## {family.value.capitalize()}\n")
-        parts.append("| Rule | What holds | Why | What to do | Looks at | Severity | Also asked for by |")
+        parts.append("| Rule | What holds | Why | What to do | Enforced in | Severity | Also asked for by |")
         parts.append("|---|---|---|---|---|---|---|")
         parts += [_row(_cells(rule)) for rule in group]
         parts.append("")
@@ -43,19 +44,15 @@ def page(rules: Sequence[Rule] = RULES, exemptions: Sequence[Exemption] = EXEMPT
 
 
 def _cells(rule: Rule) -> tuple[str, ...]:
-    looks_at = (
-        "a plan's steps"
-        if isinstance(rule, PlanRule)
-        else "a stack"
-        if isinstance(rule, StackRule)
-        else "an object"
-    )
+    enforced = "pull request and cluster"
+    if rule.pull_request_only:
+        enforced = f"pull request. {rule.pull_request_only}"
     return (
         rule.id,
         rule.title,
         rule.reason,
         rule.fix,
-        looks_at,
+        enforced,
         rule.severity.value,
         "; ".join(rule.references),
     )

@@ -11,11 +11,12 @@ from modules.data.hdfs.config import Hdfs
 from modules.data.kafka.config import Kafka
 from modules.data.mysql.config import MySql
 from modules.data.object_store.config import ObjectStore
+from modules.foundation.admission.config import Admission
 from modules.foundation.certificates.config import Certificates
 from modules.foundation.gpu_pools.config import NodePool
 from modules.foundation.queueing.config import Queueing
 from modules.foundation.tenants.config import Departed, Tenant
-from modules.kit.cluster import Admission, Cluster, Identity
+from modules.kit.cluster import Cluster, Identity
 from modules.kit.model import FILLED, FrozenMap, Model
 from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
 from modules.kit.network import Reach

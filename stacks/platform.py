@@ -17,12 +17,14 @@ from modules.data.mysql.component import MySql
 from modules.data.object_store.accounts import backup_bucket
 from modules.data.object_store.component import ObjectStore
 from modules.data.store import StoreContext
+from modules.foundation.admission.component import Admission
 from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
 from modules.foundation.queueing.component import Queueing
 from modules.foundation.tenants.component import Tenant, TenantRoles
 from modules.kit.crds import Crds
 from modules.kit.credentials import Credentials
+from policies.admission import admission_policies
 from profiles.model import Profile
 from upstream import part
 
@@ -47,6 +49,7 @@ def platform(profile: Profile, credentials: Credentials) -> Platform:
     tenants = tuple(profile.tenants.values())
     api_server = profile.cluster.api_server
 
+    Admission("admission", profile.admission, admission_policies(), owner=profile.owner, opts=on_cluster)
     certificates = Certificates(
         "certificates",
         profile.certificates,

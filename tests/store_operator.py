@@ -20,6 +20,9 @@ from tests.live import TIMEOUT, Live, Object
 from tests.shipped import manifest
 from tests.unit.examples import store_context
 
+SIMULATED = [{"key": key, "operator": "Exists"} for key in ("longhouse.dev/site", "nvidia.com/gpu")]
+"""What pods have to tolerate that are to stand on the simulated nodes of another site."""
+
 
 def only_embedded(request: pytest.FixtureRequest) -> None:
     """Skip on any other cluster."""

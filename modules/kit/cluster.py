@@ -56,13 +56,6 @@ class WebhookFailure(StrEnum):
     IGNORE = "Ignore"
 
 
-class Admission(Model):
-    """How requests are admitted to the cluster."""
-
-    webhooks: WebhookFailure = WebhookFailure.FAIL
-    """What happens to a request when an operator's webhook does not answer: `Fail` refuses it; `Ignore` lets it through unchecked, for clusters where no operator's pod can run."""
-
-
 class Identity(Model):
     """Who people are to the cluster."""
 

@@ -40,6 +40,8 @@ _SOURCE: Final = Name("source")
 _VOLUME: Final = Name("volume")
 _VERB: Final = Name("verb")
 _RULES: Final = each(_RULE, OBJECT["rules"])
+_OWN_RULES: Final = OBJECT["aggregationRule"].absent
+"""What a role holds that gathers others is the control plane's to write; each role that it gathers is judged."""
 _SUBJECTS: Final = each(_SUBJECT, OBJECT["subjects"])
 
 
@@ -64,6 +66,7 @@ _WILDCARDS: Final = over(
         )
         for field in _FIELDS
     ),
+    where=_OWN_RULES,
 )  # fmt: skip
 
 _SELF_MADE: Final = over(
@@ -73,6 +76,7 @@ _SELF_MADE: Final = over(
         "rules[", _RULES.key, "].verbs holds ", _VALUE,
         over=[_RULES, each(_VALUE, _RULE["verbs"])],
     ),
+    where=_OWN_RULES,
 )  # fmt: skip
 
 _ROLE: Final = OBJECT["roleRef", "name"]
@@ -100,15 +104,18 @@ _ALL_ACCOUNTS: Final = over(
     ),
 )  # fmt: skip
 
-_SECRETS: Final = over(_API + "ClusterRole", _grants(("secrets",), _READS, group="", named=True))
+_SECRETS: Final = over(
+    _API + "ClusterRole", _grants(("secrets",), _READS, group="", named=True), where=_OWN_RULES
+)
 _TOKENS: Final = over(
     _ROLES,
     _grants(("serviceaccounts/token",), ("create",), group="", named=True),
     _grants(
         ("certificatesigningrequests/approval",), ("update", "patch"), group="certificates.k8s.io", named=True
     ),
+    where=_OWN_RULES,
 )
-_NODES: Final = over(_ROLES, _grants(("nodes/proxy",), (*_READS, *_WRITES), group=""))
+_NODES: Final = over(_ROLES, _grants(("nodes/proxy",), (*_READS, *_WRITES), group=""), where=_OWN_RULES)
 _ADMISSION: Final = over(
     _ROLES,
     _grants(
@@ -123,8 +130,9 @@ _ADMISSION: Final = over(
         _WRITES,
         group="admissionregistration.k8s.io",
     ),
+    where=_OWN_RULES,
 )
-_VOLUMES: Final = over(_ROLES, _grants(("persistentvolumes",), ("create",), group=""))
+_VOLUMES: Final = over(_ROLES, _grants(("persistentvolumes",), ("create",), group=""), where=_OWN_RULES)
 
 _GROWING: Final = over(
     _API + "RoleBinding",

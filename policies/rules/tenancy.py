@@ -143,19 +143,17 @@ _STANDARD_VERSION: Final = over(
 )  # fmt: skip
 
 _LIMIT: Final = Name("limit")
-_OF_CONTAINERS: Final = _LIMIT["type"].eq("Container")
 _LIMITS: Final = over(
     LIMIT_RANGE,
     *(
         require(
-            any_of(SPEC["limits"], _LIMIT, _OF_CONTAINERS & _LIMIT[side, name].present),
-            f"gives containers no {side} of {name}",
+            any_of(SPEC["limits"], _LIMIT, _LIMIT["type"].eq("Container") & _LIMIT["max", name].present),
+            f"bounds no container's {name}",
         )
-        for side in ("default", "defaultRequest", "max")
         for name in ("cpu", "memory")
     ),
     where=IN_TENANT,
-)  # fmt: skip
+)
 
 _SUBJECT: Final = Name("subject")
 _ACCOUNT_OF_A_TENANT: Final = _SUBJECT["kind"].eq("ServiceAccount") & _SUBJECT["namespace"].matches(TENANTS)
@@ -253,9 +251,9 @@ RULES: Final = (
     ),
     ResourceRule(
         id="LH-T-007",
-        title="A tenant's limits say what a container gets, and how much at most",
-        reason="What the LimitRange leaves out is as good as none: containers without resources are refused, others take a whole node.",
-        fix="Give the limit of type Container default, defaultRequest and max, each with cpu and memory.",
+        title="A tenant's limits bound each container",
+        reason="Without a maximum one container takes all of the tenant's quota, or a node that no other tenant then gets.",
+        fix="Give the limit of type Container a max of cpu and memory; what a container gets that says nothing is then the same, or its default.",
         severity=Severity.ERROR,
         family=Family.TENANCY,
         references=("NSA/CISA Kubernetes Hardening Guide: Resource policies",),

@@ -305,6 +305,7 @@ RULES: Final = (
         severity=Severity.ERROR,
         family=Family.WORKLOADS,
         references=(f"{_NSA}: Resource policies",),
+        pull_request_only="In a tenant's namespace the LimitRange states what a pod does not; elsewhere operators know the sizes of what they make.",
         check=_RESOURCES,
     ),
     ResourceRule(

@@ -20,7 +20,7 @@ from modules.data.cassandra.config import Cassandra as Config
 from profiles.load import load
 from sandbox import images
 from tests.live import TIMEOUT, Live, Object
-from tests.store_operator import StoreOperator, only_embedded
+from tests.store_operator import SIMULATED, StoreOperator, only_embedded
 
 pytestmark = pytest.mark.data
 
@@ -45,7 +45,7 @@ def objects() -> list[Object]:
     )
     for each in found:
         if each["kind"] == operator.KIND:
-            each["spec"]["tolerations"] = [{"operator": "Exists"}]
+            each["spec"]["tolerations"] = SIMULATED
     return found
 
 

@@ -264,7 +264,11 @@ class TestLimits:
                     "apiVersion": "v1",
                     "kind": "Service",
                     "metadata": {"name": unique("check"), "namespace": us.namespace},
-                    "spec": {"type": kind, "ports": [{"port": 80}], "selector": {"check": "none"}},
+                    "spec": {
+                        "type": kind,
+                        "ports": [{"port": 443, "appProtocol": "https"}],  # Else the rules refuse it first.
+                        "selector": {"check": "none"},
+                    },
                 }
             )
             assert answer.returncode != 0, f"a {kind} service was let in"

@@ -16,7 +16,7 @@ from modules.data.mysql.config import MySql as Config
 from profiles.load import load
 from sandbox import images
 from tests.live import TIMEOUT, Live, Object
-from tests.store_operator import StoreOperator, only_embedded
+from tests.store_operator import SIMULATED, StoreOperator, only_embedded
 from tests.unit.examples import BACKUPS
 
 pytestmark = pytest.mark.data
@@ -40,7 +40,7 @@ def objects() -> list[Object]:
     for each in found:
         if each["kind"] == "PerconaXtraDBCluster":
             for part_of in ("pxc", "haproxy"):
-                each["spec"][part_of] |= {"nodeSelector": NODES, "tolerations": [{"operator": "Exists"}]}
+                each["spec"][part_of] |= {"nodeSelector": NODES, "tolerations": SIMULATED}
     return found
 
 

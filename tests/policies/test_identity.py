@@ -28,9 +28,13 @@ def _grant(role: str, group: str, kind: str, verb: str, **more: Any) -> tuple[Ed
     return (Edit(role, "rules/0", {"apiGroups": [group], "resources": [kind], "verbs": [verb], **more}),)
 
 
-def _token(seconds: int) -> Edit:
+def _token(seconds: int) -> tuple[Edit, ...]:
     source = {"serviceAccountToken": {"path": "token", "expirationSeconds": seconds}}
-    return Edit("web", "spec/template/spec/volumes/1", {"name": "token", "projected": {"sources": [source]}})
+    volume = {"name": "token", "projected": {"sources": [source]}}
+    return (
+        Edit("web", "spec/template/spec/volumes/1", volume),
+        Edit("web", "spec/template/spec/serviceAccountName", "workload"),
+    )
 
 
 def _binds(role: Any) -> Edit:
@@ -49,7 +53,11 @@ CASES = (
             Edit("reader", "rules/0", {"nonResourceURLs": ["/*"], "verbs": ["get"]})),
     refused("LH-A-001", "verbs not known yet", _ROLE + f"rules[0].verbs holds {UNKNOWN}", Edit("role", "rules/0/verbs", UNKNOWN)),
     allowed("URLs below one path", Edit("reader", "rules/0", {"nonResourceURLs": ["/healthz/*"], "verbs": ["get"]})),
-    allowed("a role that others add to", Edit("role", "rules", None)),
+    allowed("a role without rules", Edit("role", "rules", [])),
+    allowed(
+        "a role that gathers others", Edit("reader", "aggregationRule", {"clusterRoleSelectors": [{"matchLabels": {"x": "y"}}]}),
+        Edit("reader", "rules", [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*", "escalate"]}]),
+    ),
     refused("LH-A-002", "bind", _ROLE + "rules[0].verbs holds bind", _rule("verbs", "get", "bind")),
     refused("LH-A-002", "escalate", _ROLE + "rules[0].verbs holds escalate", _rule("verbs", "escalate")),
     refused("LH-A-002", "impersonate", _ROLE + "rules[0].verbs holds impersonate", _rule("verbs", "impersonate")),
@@ -98,8 +106,8 @@ CASES = (
     refused("LH-A-010", "Kubernetes' own editor", _BINDING + "binds edit, which grows with every operator", _binds("edit")),
     allowed("a role of a namespace that is called so", Edit("binding", "roleRef/name", "edit")),
     allowed("Kubernetes' own viewer for the platform's people", Edit("readers", "roleRef/name", "view")),
-    refused("LH-A-011", "a token for a year", _WEB + "volume token holds a token for 31536000 seconds", _token(31536000)),
-    allowed("a token for an hour", _token(3600)),
+    refused("LH-A-011", "a token for a year", _WEB + "volume token holds a token for 31536000 seconds", *_token(31536000)),
+    allowed("a token for an hour", *_token(3600)),
     refused(
         "LH-A-012", "the default account's token", _WEB + "pod takes the token of its namespace's default account",
         Edit("web", "spec/template/spec/automountServiceAccountToken"),

@@ -73,8 +73,8 @@ CASES = (
     refused("LH-N-003", "node port", _SERVICE + "port http is exposed by NodePort and not declared as encrypted", *_service(type="NodePort")),
     refused("LH-N-003", "type not known yet", _SERVICE + f"port http is exposed by {UNKNOWN} and not declared as encrypted", *_service(type=UNKNOWN)),
     refused(
-        "LH-N-003", "one port in the clear beside one that is not", _SERVICE + "port 1 is exposed by NodePort and not declared as encrypted",
-        *_service(type="NodePort", ports=[{"name": "https", "port": 443, "appProtocol": "https"}, {"port": 80}]),
+        "LH-N-003", "one port in the clear beside one that is not", _SERVICE + "port plain is exposed by NodePort and not declared as encrypted",
+        *_service(type="NodePort", ports=[{"name": "https", "port": 443, "appProtocol": "https"}, {"name": "plain", "port": 80}]),
     ),
     allowed("ports that speak TLS", *_service(type="LoadBalancer", ports=[
         {"name": "https", "port": 443, "appProtocol": "https"}, {"name": "kafka", "port": 9094, "appProtocol": "longhouse.dev/tls"},

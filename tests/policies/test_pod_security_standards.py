@@ -27,7 +27,8 @@ _RULES = [
 """All that the standards ask for; they do not ask for requests and limits."""
 
 
-def _manifests(level: str, verdict: str) -> list[Path]:
+def manifests(level: str, verdict: str) -> list[Path]:
+    """The manifests of the newest version of a level that Kubernetes' own admission has to `pass` or to `fail`."""
     versions = (module_directory(_PINS, _MODULE) / "test/testdata" / level).iterdir()
     newest = max(versions, key=lambda folder: [int(number) for number in re.findall(r"\d+", folder.name)])
     found = sorted((newest / verdict).glob("*.yaml"))
@@ -41,10 +42,10 @@ def _faults(manifest: Path) -> list[str]:
 
 @pytest.mark.parametrize("level", ["baseline", "restricted"])
 def test_every_pod_that_the_standards_refuse_is_refused(level: str) -> None:
-    missed = [manifest.name for manifest in _manifests(level, "fail") if not _faults(manifest)]
+    missed = [manifest.name for manifest in manifests(level, "fail") if not _faults(manifest)]
     assert missed == []
 
 
 def test_every_pod_that_the_restricted_standard_admits_is_allowed() -> None:
-    faults = {manifest.name: _faults(manifest) for manifest in _manifests("restricted", "pass")}
+    faults = {manifest.name: _faults(manifest) for manifest in manifests("restricted", "pass")}
     assert {name: found for name, found in faults.items() if found} == {}
