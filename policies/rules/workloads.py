@@ -24,6 +24,7 @@ from policies.claim import (
     Name,
     Term,
     any_key,
+    any_of,
     each,
     each_entry,
     either,
@@ -269,14 +270,14 @@ _SCRATCH: Final = over_pods(
     )
 )  # fmt: skip
 
+_PROBED: Final = Name("probed")
 _PROBES: Final = over_pods(
-    forbid(
-        WHERE.matches("^container ") & BODY["readinessProbe"].absent,
-        WHERE, " has no readinessProbe",
-        over=[CONTAINERS],
+    require(
+        any_of(POD_SPEC["containers"], _PROBED, _PROBED["readinessProbe"].present),
+        "pod has no readinessProbe",
     ),
     kinds=_SERVERS,
-)  # fmt: skip
+)
 
 _CHOSEN_NODE: Final = over_pods(
     forbid(POD_SPEC["nodeName"].filled, "pod names the node ", POD_SPEC["nodeName"]),
@@ -426,7 +427,7 @@ RULES: Final = (
         id="LH-W-012",
         title="Every server says when it is ready",
         reason="Without a readinessProbe it gets requests before it can answer, and an update replaces the last good pod with one that never works.",
-        fix="Give each container a readinessProbe that asks the server itself.",
+        fix="Give the server's container a readinessProbe that asks the server itself.",
         severity=Severity.WARNING,
         family=Family.WORKLOADS,
         check=_PROBES,

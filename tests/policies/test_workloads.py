@@ -223,9 +223,10 @@ CASES = (
     refused("LH-W-011", "emptyDir in memory", _WEB + "volume scratch is an emptyDir without sizeLimit", _web("volumes/0/emptyDir", {"medium": "Memory"})),
     refused("LH-W-011", "a volume of no type, which is an emptyDir", _WEB + "volume data is an emptyDir without sizeLimit", _web("volumes/1", {"name": "data"})),
     # LH-W-012
-    refused("LH-W-012", "no readiness probe", _WEB + "container app has no readinessProbe", _app("readinessProbe")),
-    refused("LH-W-012", "no readiness probe of a StatefulSet", "StatefulSet stores/db: container app has no readinessProbe",
+    refused("LH-W-012", "no readiness probe", _WEB + "pod has no readinessProbe", _app("readinessProbe")),
+    refused("LH-W-012", "no readiness probe of a StatefulSet", "StatefulSet stores/db: pod has no readinessProbe",
             Edit("db", f"{_APP}/readinessProbe")),
+    allowed("a helper that serves nobody beside the server", _web("containers/1", container("helper"))),
     allowed("no readiness probe of a Job's pods", Edit("backup", f"spec/jobTemplate/{_APP}/readinessProbe")),
     # LH-W-013
     refused("LH-W-013", "a node by name", _WEB + "pod names the node node-1", _web("nodeName", "node-1")),
@@ -277,7 +278,6 @@ def test_a_container_that_says_nothing_is_refused_field_by_field() -> None:
             "does not set runAsNonRoot to true",
             "has no seccomp profile",
             "may write to its image's files",
-            "has no readinessProbe",
             "names no image",
         )
     ]
