@@ -12,7 +12,7 @@ export GOTOOLCHAIN := local
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status retained images preview verify test check unit format lock generated bench clean
+.PHONY: help up down status retained images locked preview verify test check unit format lock generated bench clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ images: .venv/ready  ## build the platform's own image and push it (REGISTRY=reg
 status: .venv/ready  ## say what runs and where to look
 	@$(PYTHON) -m sandbox status
 
+locked: .venv/ready  ## write images.lock: every image that any profile renders (CHECK=1: only say what is wrong with it)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m policies images $(if $(CHECK),--check,--write)
+
 preview: .venv/ready  ## what `pulumi up` would do to STACK, judged by the policies
 	@if [ $(STACK) = local ] && $(PYTHON) -m sandbox status >/dev/null 2>&1; then eval "$$($(PYTHON) -m sandbox env)"; fi; \
 		PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m policies preview --stack $(STACK)
@@ -62,7 +65,7 @@ check: .venv/ready  ## formatter, linter, types, import directions, generated fi
 	@ruff format --check . && ruff check .
 	@mypy
 	@lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; false; }
-	@$(PYTHON) -m profiles schema --check && $(PYTHON) -m profiles reference --check && $(PYTHON) -m policies table --check
+	@$(PYTHON) -m profiles schema --check && $(PYTHON) -m profiles reference --check && $(PYTHON) -m policies table --check && $(PYTHON) -m policies waivers --check
 	@$(PYTHON) -m profiles check
 
 unit: .venv/ready  ## the tests that need no cluster
@@ -73,7 +76,7 @@ format: .venv/ready  ## let the formatter and the linter mend what they can
 	@ruff format . && ruff check --fix .
 
 generated: .venv/ready  ## write what is generated from the code: schema, reference, rules table
-	@$(PYTHON) -m profiles schema --write && $(PYTHON) -m profiles reference --write && $(PYTHON) -m policies table --write
+	@$(PYTHON) -m profiles schema --write && $(PYTHON) -m profiles reference --write && $(PYTHON) -m policies table --write && $(PYTHON) -m policies waivers --write
 
 lock: .venv/ready  ## pin every Python package with its hashes again, from pyproject.toml
 	@$(LOCK) --no-emit-package gssapi upstream/clients/requirements.in --output-file upstream/clients/requirements.lock

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import nullcontext
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from modules.kit import image_lock
+from policies import images, waivers
 from policies.catalogue import RULES
 from policies.table import PAGE, page
+from profiles import load as profiles
 
 _LOG_WIDTH = 180
 
@@ -24,6 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
     preview.add_argument("--stack", required=True, help="the stack, as in Pulumi.<stack>.yaml")
     preview.add_argument("--json", action="store_true", help="print one JSON document")
     commands.add_parser("rules", help="list the rules")
+    locked = commands.add_parser("images", help="the image lock, from what every profile renders")
+    mode = locked.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--write", action="store_true", help=f"write {image_lock.FILE.name}")
+    mode.add_argument("--check", action="store_true", help="fail when an image is missing, or no longer runs")
+    filed = commands.add_parser("waivers", help="list the waivers, and say what is wrong with them")
+    mode = filed.add_mutually_exclusive_group()
+    mode.add_argument("--write", action="store_true", help=f"write {waivers.SCHEMA.name}")
+    mode.add_argument("--check", action="store_true", help="fail when it is stale or a waiver is wrong")
     table = commands.add_parser("table", help="the rules' page of documentation")
     mode = table.add_mutually_exclusive_group(required=True)
     mode.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
@@ -31,6 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.command == "preview":
         return _preview(given.stack, given.json)
+    if given.command == "images":
+        return _images(given.write)
+    if given.command == "waivers":
+        return _waivers(given.write, given.check)
     return _rules() if given.command == "rules" else _table(given.write)
 
 
@@ -65,6 +81,59 @@ def _rules() -> int:
     for rule in RULES:
         table.add_row(rule.id, rule.severity.value, rule.family.value, rule.title)
     _console().print(table)
+    return 0
+
+
+def _images(write: bool) -> int:
+    from policies.preview import PreviewError, rendered
+
+    lock: dict[str, str | None] = {}
+    found: dict[str, list[str]] = {}
+    try:
+        lock = image_lock.read()
+        for profile in profiles.names():
+            for each in (image for resource in rendered(profile) for image in images.images(resource)):
+                found.setdefault(each.name, []).append(profile)
+    except (PreviewError, image_lock.LockError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    text = images.lock_text(found, lock)
+    if write:
+        image_lock.FILE.write_text(text)
+        print(f"wrote {image_lock.FILE.name}: {len(found)} images")
+        return 0
+    for name in sorted(found.keys() - lock.keys()):
+        print(
+            f"{name} is not in the lock, and runs in {', '.join(dict.fromkeys(found[name]))}", file=sys.stderr
+        )
+    for name in sorted(lock.keys() - found.keys()):
+        print(f"{name} is in the lock, and no profile runs it", file=sys.stderr)
+    if lock.keys() != found.keys():
+        print("run `python -m policies images --write`", file=sys.stderr)
+        return 1
+    print(f"{image_lock.FILE.name} lists the {len(found)} images of {len(profiles.names())} profiles")
+    return 0
+
+
+def _waivers(write: bool, check: bool) -> int:
+    if write:
+        waivers.SCHEMA.write_text(waivers.schema_text())
+        print(f"wrote {waivers.SCHEMA.name}")
+        return 0
+    try:
+        filed = waivers.read(today := datetime.now(UTC).date())
+    except waivers.WaiverError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if check and (not waivers.SCHEMA.is_file() or waivers.SCHEMA.read_text() != waivers.schema_text()):
+        print(f"{waivers.SCHEMA.name} is stale: run `python -m policies waivers --write`", file=sys.stderr)
+        return 1
+    for each in filed:
+        state = "expired" if each.waiver.expires < today else "until"
+        print(
+            f"{each.waiver.stack}  {each.waiver.rule}  {each.waiver.resource}  {state} {each.waiver.expires}"
+        )
+    print(f"{len(filed)} waiver{'' if len(filed) == 1 else 's'}")
     return 0
 
 

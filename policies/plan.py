@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Final
@@ -87,6 +87,8 @@ class Plan:
     """Why the preview is not complete. One that is not decides nothing."""
     unused: tuple[Exemption, ...]
     """Exemptions of objects in this plan to which their rule has nothing to say any more."""
+    steps: tuple[Step, ...] = ()
+    """The same as `changes`, with all that the objects are and were."""
 
     @property
     def refused(self) -> bool:
@@ -147,6 +149,16 @@ class Events:
         """How many resources the engine has come to so far."""
         return len(self._objects)
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What is done to each Kubernetes object, so far."""
+        return tuple(step for each in self._objects.values() for step in _steps(each))
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What the engine and the program complained of, so far."""
+        return tuple(self._errors)
+
     def plan(
         self,
         failure: str | None = None,
@@ -154,7 +166,7 @@ class Events:
         exemptions: Sequence[Exemption] = EXEMPTIONS,
     ) -> Plan:
         """The plan. `failure` is what the command said when it failed: an error unless the events explain it."""
-        steps = [step for each in self._objects.values() for step in _steps(each)]
+        steps = self.steps
         broken = violations([rule for rule in rules if isinstance(rule, PlanRule)], (), steps, exemptions)
         findings = _unique(
             [
@@ -177,11 +189,10 @@ class Events:
             errors.append(f"the policy pack {PACK} did not run")
         return Plan(
             changes=tuple(_change(step) for step in steps),
-            findings=tuple(
-                sorted(findings, key=lambda finding: (finding.severity.value, finding.rule, finding.subject))
-            ),
+            findings=in_order(findings),
             errors=tuple(errors),
             unused=_idle(exemptions, rules, steps),
+            steps=steps,
         )
 
     def _step(self, metadata: StepEventMetadata) -> None:
@@ -200,6 +211,13 @@ class Events:
         if said != _PREVIEW_FAILED:
             where = f"{urn.rpartition('::')[2]}: " if urn else ""
             self._errors.append(where + said)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, then by rule and object."""
+    return tuple(
+        sorted(findings, key=lambda finding: (finding.severity.value, finding.rule, finding.subject))
+    )
 
 
 def _unique(findings: Sequence[Finding]) -> list[Finding]:

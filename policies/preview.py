@@ -16,7 +16,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,11 @@ import yaml
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
-from policies.plan import Events, Plan
+from modules.kit import image_lock
+from policies import images, waivers
+from policies.plan import Events, Plan, in_order
+from policies.resource import Resource
+from policies.waivers import Waived
 
 CHECKOUT: Final = Path(__file__).parent.parent
 _PACK: Final = CHECKOUT / "policies" / "pack"
@@ -45,6 +50,10 @@ class Preview:
     plan: Plan
     throw_away: str | None
     """Why it was made against no state, so that everything reads as new; None when the stack's own state was used."""
+    waived: tuple[Waived, ...] = ()
+    """Faults that a waiver let pass."""
+    notices: tuple[str, ...] = ()
+    """What there is to say of waivers that let nothing pass."""
 
 
 class PreviewError(Exception):
@@ -71,20 +80,48 @@ def run(
 ) -> Preview:
     """Preview a stack of the project, which is this checkout's. `tell` hears how many resources the engine has come to.
 
-    Raises `PreviewError` when there is no Pulumi, or a configured backend does not answer: a preview against nothing would then miss
-    every deletion.
+    Raises `PreviewError` when there is no Pulumi, a waiver or the image lock is wrong, or a configured backend does not answer: a
+    preview against nothing would then miss every deletion.
     """
+    today = datetime.now(UTC).date()
+    try:
+        filed = waivers.read(today, project / "profiles" / "waivers")
+        lock = image_lock.read(project / image_lock.FILE.name)
+    except (waivers.WaiverError, image_lock.LockError) as error:
+        raise PreviewError(str(error)) from error
+    _require_pulumi()
+    why = _no_state(stack, project)
+    if why is None:
+        plan = _plan(workspace(project), stack, tell)
+    else:
+        with _throw_away(stack, project) as made:
+            made.create_stack(stack)
+            plan = _plan(made, stack, tell)
+    strays = images.outside(plan.steps, lock, digests=not stack.startswith("local"))
+    plan = replace(plan, findings=in_order([*plan.findings, *strays]))
+    judged = waivers.apply(plan, filed, stack, today, against_state=why is None)
+    return Preview(stack, judged.plan, why, judged.waived, judged.notices)
+
+
+def rendered(stack: str, project: Path = CHECKOUT) -> tuple[Resource, ...]:
+    """Every Kubernetes object that the stack declares, against no state and without the rules. Raises `PreviewError` when it cannot be had."""
+    _require_pulumi()
+    events = Events()
+    with _throw_away(stack, project) as made:
+        made.create_stack(stack)
+        try:
+            automation.Stack.select(stack, made).preview(on_event=events, color="never")
+        except (automation.CommandError, RuntimeError) as error:
+            raise PreviewError("\n".join(events.errors) or _short(str(error))) from error
+    return tuple(step.new for step in events.steps if step.new is not None)
+
+
+def _require_pulumi() -> None:
     if shutil.which("pulumi") is None:
         raise PreviewError(
             "pulumi is not on PATH: `python -m sandbox pulumi` builds it, "
             'and `eval "$(python -m sandbox env)"` puts it there'
         )
-    why = _no_state(stack, project)
-    if why is None:
-        return Preview(stack, _plan(workspace(project), stack, tell), None)
-    with _throw_away(stack, project) as made:
-        made.create_stack(stack)
-        return Preview(stack, _plan(made, stack, tell), why)
 
 
 def _plan(where: automation.LocalWorkspace, stack: str, tell: Callable[[int], None]) -> Plan:

@@ -12,6 +12,7 @@ from rich.text import Text
 from policies.plan import Finding, Plan, totals
 from policies.preview import Preview
 from policies.rule import Op, Severity
+from policies.waivers import Waived
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 _OP_STYLES = {Op.CREATE: "green", Op.UPDATE: "yellow", Op.REPLACE: "bold red", Op.DELETE: "bold red"}
@@ -37,6 +38,10 @@ def show(preview: Preview, console: Console) -> None:
                 "yellow",
             )
         )
+    for waived in preview.waived:
+        console.print(Text(f"waived {waived.finding.rule}  {waived_text(waived)}", "yellow"))
+    for notice in preview.notices:
+        console.print(Text(notice, "yellow"))
     for error in plan.errors:
         console.print(Text(error, "red"))
     console.print(Text(verdict(preview), "bold red" if plan.exit_code else "bold green"))
@@ -56,6 +61,15 @@ def verdict(preview: Preview) -> str:
         rules = len({finding.rule for finding in worst})
         return f"{preview.stack}: refused, {_number(len(worst), 'violation')} of {_number(rules, 'rule')}{warned} ({said})"
     return f"{preview.stack}: allowed, no violation{warned} ({said})"
+
+
+def waived_text(waived: Waived) -> str:
+    """What passes, by whose word and until when."""
+    waiver = waived.filed.waiver
+    return (
+        f"{waived.finding.subject} {waived.finding.message}: allowed by {waiver.approved_by} "
+        f"until {waiver.expires} ({waiver.reason})"
+    )
 
 
 def _number(count: int, noun: str) -> str:
@@ -124,6 +138,18 @@ def as_json(preview: Preview) -> str:
             "unusedExemptions": [
                 {"rule": each.rule, "type": each.type, "name": each.name} for each in plan.unused
             ],
+            "waived": [
+                {
+                    "rule": each.finding.rule,
+                    "subject": each.finding.subject,
+                    "message": each.finding.message,
+                    "approvedBy": each.filed.waiver.approved_by,
+                    "expires": str(each.filed.waiver.expires),
+                    "file": each.filed.file.name,
+                }
+                for each in preview.waived
+            ],
+            "notices": list(preview.notices),
             "errors": list(plan.errors),
         },
         indent=2,

@@ -9,6 +9,8 @@ from typing import Final
 
 from policies.catalogue import RULES
 from policies.exemptions import EXEMPTIONS
+from policies.gate import Gate
+from policies.gates import GATES
 from policies.rule import Exemption, Rule
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "policies.md"
@@ -20,11 +22,15 @@ What may never be declared. `make preview STACK=...` judges what `pulumi up` wou
 does every pull request. An error stops it; a warning does not. Rules that can be said of one object in CEL are enforced by the API server
 too, by admission policies made from the same text ([why](decisions/rules-written-once.md)).
 
-This page is generated from the rules (`python -m policies table --write`).
+This page is generated from the rules (`python -m policies table --write`). [Pull requests](pull-requests.md) says how to let one thing pass.
 """
 
 
-def page(rules: Sequence[Rule] = RULES, exemptions: Sequence[Exemption] = EXEMPTIONS) -> str:
+def page(
+    rules: Sequence[Rule] = RULES,
+    exemptions: Sequence[Exemption] = EXEMPTIONS,
+    gates: Sequence[Gate] = GATES,
+) -> str:
     """The whole page."""
     parts = [_HEAD]
     for family, group in groupby(rules, key=lambda rule: rule.family):
@@ -33,6 +39,14 @@ def page(rules: Sequence[Rule] = RULES, exemptions: Sequence[Exemption] = EXEMPT
         parts.append("|---|---|---|---|---|---|---|")
         parts += [_row(_cells(rule)) for rule in group]
         parts.append("")
+    parts.append("## The change as a whole\n")
+    parts.append("| Gate | What holds | Why | What to do | Looks at | Severity |")
+    parts.append("|---|---|---|---|---|---|")
+    parts += [
+        _row((each.id, each.title, each.reason, each.fix, each.looks_at, each.severity.value))
+        for each in gates
+    ]
+    parts.append("")
     parts.append("## Exemptions\n")
     if exemptions:
         parts.append("| Rule | Object | Type | Reason |")

@@ -121,15 +121,15 @@ def for_profile_files() -> Schema:
     return public
 
 
-def for_tenant_files() -> Schema:
-    """Schema of `profiles/tenants/<name>.yaml` for editors."""
-    public: Schema = _public(copy.deepcopy(whole(Tenant)))
+def for_files(model: type[BaseModel]) -> Schema:
+    """Schema of files that each hold one whole record of the model, for editors."""
+    public: Schema = _public(copy.deepcopy(whole(model)))
     return public
 
 
 def files() -> dict[Path, str]:
     """The committed schema files as they have to be."""
-    schemas = {"profile.schema.json": for_profile_files(), "tenant.schema.json": for_tenant_files()}
+    schemas = {"profile.schema.json": for_profile_files(), "tenant.schema.json": for_files(Tenant)}
     return {
         DIRECTORY / name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         for name, schema in schemas.items()

@@ -22,6 +22,7 @@ from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
 from modules.foundation.queueing.component import Queueing
 from modules.foundation.tenants.component import Tenant, TenantRoles
+from modules.kit import image_lock
 from modules.kit.crds import Crds
 from modules.kit.credentials import Credentials
 from policies.admission import admission_policies
@@ -44,6 +45,8 @@ class Platform:
 
 def platform(profile: Profile, credentials: Credentials) -> Platform:
     """Declare everything that the profile wants."""
+    if not profile.is_local:  # The sandbox builds its images itself: they have digests of their own.
+        pin_images(image_lock.read())
     on_cluster = pulumi.ResourceOptions(providers=[_cluster(profile)])
     pools = tuple(profile.node_pools.values())
     tenants = tuple(profile.tenants.values())
@@ -131,6 +134,16 @@ def _monitors(profile: Profile, opts: pulumi.ResourceOptions) -> Crds:
     pin = part("prometheus-operator").directory / "example" / "prometheus-operator-crd"
     files = sorted(pin.glob("*_podmonitors.yaml")) + sorted(pin.glob("*_servicemonitors.yaml"))
     return Crds("monitors", files, owner=profile.owner, opts=opts)
+
+
+def pin_images(lock: image_lock.Lock) -> None:
+    """Let every object that is declared from here on name its images by the digests that the lock gives."""
+
+    def pin(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult:
+        return pulumi.ResourceTransformResult(image_lock.pinned(args.props, lock), args.opts)
+
+    if any(lock.values()):
+        pulumi.runtime.register_resource_transform(pin)
 
 
 def _cluster(profile: Profile) -> kubernetes.Provider:

@@ -111,6 +111,10 @@ class Recording(mocks.Mocks):
         self.transforms[token] = transform
         return callback_pb2.Callback(token=token, target="recorded")
 
+    def register_stack_transform(self, transform: Transform) -> None:
+        """The same for a transform of everything that the program declares."""
+        self.register_transform(transform)
+
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         self.calls.append(args.token)
         return {}, None

@@ -6,6 +6,7 @@ It needs what the sandbox builds, and so runs with the live tests of `make test`
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def project(tmp_path: Path) -> Path:
         yaml.safe_dump({"name": "longhouse", "runtime": {"name": "python", "options": options}})
     )
     (made / "__main__.py").write_text(_PROGRAM)
+    (made / "images.lock").write_text("registry.example/team/app:1.4.2\n")
     _write(made, edited([Edit("claim", "", _CLAIM)]))
     return made
 
@@ -189,6 +191,52 @@ def test_renaming_a_module_must_not_lose_a_home_directory(project: Path) -> None
         ("LH-S-001", "Namespace tenant-atlas"),
         ("LH-S-001", "PersistentVolumeClaim tenant-atlas/home"),
     ]
+
+
+def _waive(project: Path, name: str, resource: str, expires: date) -> None:
+    record = {
+        "stack": _STACK,
+        "rule": "LH-S-001",
+        "resource": resource,
+        "reason": "the old ones hold nothing yet",
+        "approved_by": "m.ortega",
+        "expires": str(expires),
+    }
+    (project / "profiles" / "waivers").mkdir(parents=True, exist_ok=True)
+    (project / "profiles" / "waivers" / f"{name}.yaml").write_text(yaml.safe_dump(record))
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_waiver_lets_the_named_resource_go_and_no_other(project: Path) -> None:
+    _write(project, edited([Edit("claim", "", _CLAIM)]), part="Renamed")
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    _waive(project, "home", "PersistentVolumeClaim tenant-atlas/home", tomorrow)
+    _waive(project, "idle", "PersistentVolumeClaim tenant-atlas/work", tomorrow)
+    found = _preview(project)
+    assert [(each.rule, each.subject) for each in found.plan.findings] == [
+        ("LH-S-001", "Namespace tenant-atlas")
+    ]
+    assert [each.finding.subject for each in found.waived] == ["PersistentVolumeClaim tenant-atlas/home"]
+    assert [notice.partition(":")[2].partition(" (")[0] for notice in found.notices] == [" nothing needs it"]
+
+    _waive(project, "tenant", "Namespace tenant-atlas", tomorrow)
+    assert _preview(project).plan.exit_code == 0
+
+
+def test_an_image_outside_the_lock_is_refused_though_only_an_argument_names_it(project: Path) -> None:
+    arguments = ["--solver-image=registry.example/team/solver:2"]
+    _write(project, edited([Edit("web", "spec/template/spec/containers/0/args", arguments)]))
+    found = _preview(project)
+    assert [(each.rule, each.subject) for each in found.plan.findings] == [
+        ("LH-P-001", "Deployment tenant-atlas/web")
+    ]
+    assert "registry.example/team/solver:2, which is not in the lock" in found.plan.findings[0].message
+
+
+def test_a_wrong_waiver_stops_the_preview_before_anything_is_asked(project: Path) -> None:
+    _waive(project, "late", "Namespace tenant-atlas", date(2199, 1, 1))
+    with pytest.raises(PreviewError, match="is more than 90 days ahead"):
+        _preview(project)
 
 
 def test_a_backend_that_does_not_answer_is_not_taken_for_an_empty_one(
