@@ -65,7 +65,7 @@ check: .venv/ready  ## formatter, linter, types, import directions, generated fi
 	@ruff format --check . && ruff check .
 	@mypy
 	@lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; false; }
-	@$(PYTHON) -m profiles schema --check && $(PYTHON) -m profiles reference --check && $(PYTHON) -m policies table --check && $(PYTHON) -m policies waivers --check
+	@$(PYTHON) -m profiles schema --check && $(PYTHON) -m profiles reference --check && $(PYTHON) -m policies table --check && $(PYTHON) -m policies schema --check && $(PYTHON) -m policies waivers
 	@$(PYTHON) -m profiles check
 
 unit: .venv/ready  ## the tests that need no cluster
@@ -76,7 +76,7 @@ format: .venv/ready  ## let the formatter and the linter mend what they can
 	@ruff format . && ruff check --fix .
 
 generated: .venv/ready  ## write what is generated from the code: schema, reference, rules table
-	@$(PYTHON) -m profiles schema --write && $(PYTHON) -m profiles reference --write && $(PYTHON) -m policies table --write && $(PYTHON) -m policies waivers --write
+	@$(PYTHON) -m profiles schema --write && $(PYTHON) -m profiles reference --write && $(PYTHON) -m policies table --write && $(PYTHON) -m policies schema --write
 
 lock: .venv/ready  ## pin every Python package with its hashes again, from pyproject.toml
 	@$(LOCK) --no-emit-package gssapi upstream/clients/requirements.in --output-file upstream/clients/requirements.lock

@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.kit import image_lock
-from policies import images, waivers
+from policies import cost, images, prices, waivers
 from policies.catalogue import RULES
 from policies.table import PAGE, page
 from profiles import load as profiles
+from profiles.problems import ProfileError
 
 _LOG_WIDTH = 180
 
@@ -32,10 +33,13 @@ def main(arguments: list[str] | None = None) -> int:
     mode = locked.add_mutually_exclusive_group(required=True)
     mode.add_argument("--write", action="store_true", help=f"write {image_lock.FILE.name}")
     mode.add_argument("--check", action="store_true", help="fail when an image is missing, or no longer runs")
-    filed = commands.add_parser("waivers", help="list the waivers, and say what is wrong with them")
-    mode = filed.add_mutually_exclusive_group()
-    mode.add_argument("--write", action="store_true", help=f"write {waivers.SCHEMA.name}")
-    mode.add_argument("--check", action="store_true", help="fail when it is stale or a waiver is wrong")
+    commands.add_parser("waivers", help="list the waivers, and say what is wrong with them")
+    costs = commands.add_parser("cost", help="what each tenant's quota costs in a month, against its budget")
+    costs.add_argument("--profile", required=True)
+    schemas = commands.add_parser("schema", help="the JSON Schemas of waivers and prices")
+    mode = schemas.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--write", action="store_true", help="write them")
+    mode.add_argument("--check", action="store_true", help="fail when one is stale")
     table = commands.add_parser("table", help="the rules' page of documentation")
     mode = table.add_mutually_exclusive_group(required=True)
     mode.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
@@ -46,7 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     if given.command == "images":
         return _images(given.write)
     if given.command == "waivers":
-        return _waivers(given.write, given.check)
+        return _waivers()
+    if given.command == "cost":
+        return _cost(given.profile)
+    if given.command == "schema":
+        return _schema(given.write)
     return _rules() if given.command == "rules" else _table(given.write)
 
 
@@ -115,18 +123,11 @@ def _images(write: bool) -> int:
     return 0
 
 
-def _waivers(write: bool, check: bool) -> int:
-    if write:
-        waivers.SCHEMA.write_text(waivers.schema_text())
-        print(f"wrote {waivers.SCHEMA.name}")
-        return 0
+def _waivers() -> int:
     try:
         filed = waivers.read(today := datetime.now(UTC).date())
     except waivers.WaiverError as error:
         print(error, file=sys.stderr)
-        return 1
-    if check and (not waivers.SCHEMA.is_file() or waivers.SCHEMA.read_text() != waivers.schema_text()):
-        print(f"{waivers.SCHEMA.name} is stale: run `python -m policies waivers --write`", file=sys.stderr)
         return 1
     for each in filed:
         state = "expired" if each.waiver.expires < today else "until"
@@ -135,6 +136,46 @@ def _waivers(write: bool, check: bool) -> int:
         )
     print(f"{len(filed)} waiver{'' if len(filed) == 1 else 's'}")
     return 0
+
+
+def _cost(name: str) -> int:
+    try:
+        known = prices.read()
+        bills = cost.bills(profiles.load(name), known)
+    except ProfileError as error:
+        print(error, file=sys.stderr)
+        return 2
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("tenant", "place", "quota", f"{known.currency} a month", "budget"):
+        table.add_column(
+            column, justify="right" if column[-5:] in ("month", "udget") else "left", no_wrap=True
+        )
+    for bill in bills.values():
+        for line in bill.lines:
+            table.add_row(
+                "", line.place, line.amount, "no price" if line.cost is None else f"{line.cost:,.0f}"
+            )
+        table.add_row(
+            bill.tenant, "", "", f"{bill.total:,.0f}", "-" if bill.budget is None else f"{bill.budget:,.0f}"
+        )
+    _console().print(table)
+    over = list(cost.over_budget(bills, known.currency))
+    for finding in over:
+        print(f"{finding.subject} {finding.message}", file=sys.stderr)
+    return 1 if over else 0
+
+
+def _schema(write: bool) -> int:
+    stale = []
+    for file, text in ((waivers.SCHEMA, waivers.schema_text()), (prices.SCHEMA, prices.schema_text())):
+        if write:
+            file.write_text(text)
+            print(f"wrote {file.name}")
+        elif not file.is_file() or file.read_text() != text:
+            stale.append(file.name)
+    for name in stale:
+        print(f"{name} is stale: run `python -m policies schema --write`", file=sys.stderr)
+    return 1 if stale else 0
 
 
 def _console() -> Console:

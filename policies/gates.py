@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from policies.cost import BUDGET
 from policies.gate import Gate
 from policies.images import LOCKED
+from policies.isolation.matrix import CROSSING
 
-GATES: Final[tuple[Gate, ...]] = (LOCKED,)
+GATES: Final[tuple[Gate, ...]] = (LOCKED, CROSSING, BUDGET)

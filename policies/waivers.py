@@ -14,12 +14,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from modules.kit.model import Model
 from modules.kit.names import DnsLabel
 from policies.catalogue import RULES
+from policies.day import Day
 from policies.plan import Finding, Plan
 from policies.rule import PlanRule
 from profiles import schema, source
@@ -34,15 +34,6 @@ LONGEST: Final = timedelta(days=90)
 
 WAIVABLE: Final = frozenset(rule.id for rule in RULES if isinstance(rule, PlanRule))
 """Rules about what a change destroys. What is declared badly is no accident, and has exemptions in code."""
-
-
-def _day(value: object) -> object:
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError as error:
-        raise PydanticCustomError(
-            "day", "is no day of the calendar", {"remedy": "write it like 2026-12-31"}
-        ) from error
 
 
 class Waiver(Model):
@@ -70,17 +61,7 @@ class Waiver(Model):
     approved_by: Annotated[str, Field(min_length=1, max_length=200)]
     """Who agreed: a person, other than whoever asks for it."""
 
-    expires: Annotated[
-        date,
-        BeforeValidator(_day),
-        Field(
-            json_schema_extra={
-                "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
-                "remedy": "write it like 2026-12-31",
-                "examples": ["2026-12-31"],
-            }
-        ),
-    ]
+    expires: Day
     """Last day on which it counts, at most 90 days ahead."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modules.data.object_store.inside import policies as bucket_policies
 from modules.kit.credentials import Credentials
 from policies.crossguard import plain
 from policies.isolation import stores
@@ -293,7 +294,7 @@ def test_topics_are_matched_by_their_prefix() -> None:
 def test_a_crossing_in_a_store_is_told_with_its_grant(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = load("onprem")
     everything = {"Statement": [{"Effect": "Allow", "Resource": ["arn:aws:s3:::*"]}]}
-    monkeypatch.setattr(stores.bucket_policies, "tenant", lambda bucket: everything)
+    monkeypatch.setattr(bucket_policies, "tenant", lambda bucket: everything)
     _, findings = in_stores(profile)
     assert findings[0].rule == CROSSING.id
     assert "of tenant borealis in object_store by its grant arn:aws:s3:::*" in findings[0].message

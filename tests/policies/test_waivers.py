@@ -146,7 +146,7 @@ def test_without_a_state_nobody_says_that_a_waiver_is_not_needed() -> None:
 
 
 def test_the_committed_schema_says_what_the_model_says() -> None:
-    assert waivers.SCHEMA.read_text() == waivers.schema_text(), "run `python -m policies waivers --write`"
+    assert waivers.SCHEMA.read_text() == waivers.schema_text(), "run `python -m policies schema --write`"
     validator = Draft202012Validator(json.loads(waivers.SCHEMA.read_text()))
     assert validator.is_valid(_GOOD)
     assert not validator.is_valid({**_GOOD, "expires": "soon"})

@@ -185,6 +185,9 @@ class Tenant(Model):
     data: Data = Data()
     """What the tenant has in the platform's stores."""
 
+    budget: Annotated[float, Field(ge=0, le=1_000_000_000)] | None = None
+    """Most that the quota may cost in a month, in the currency of `profiles/prices/prices.yaml`; null is no bound."""
+
 
 class Departed(Model):
     """A tenant that is gone, and whose retained data may be deleted. Until it is named so, all stores keep it."""
