@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from modules.data.cassandra.inside.session import keyspace
-from modules.data.kafka.inside.access import Tenant as KafkaTenant
-from modules.data.kafka.inside.access import rules
-from modules.data.kafka.inside.cluster import Topic
 from modules.data.kafka.inside.place import prefix
+from modules.data.kafka.inside.rules import Rule, tenant_rules
 from modules.data.mysql.inside.access import Owner
 from modules.data.object_store.inside import policies as bucket_policies
 from profiles.model import Profile
@@ -71,9 +69,9 @@ def bucket_grants(tenant: str, policy: Mapping[str, object]) -> Iterator[Grant]:
             yield Grant("object_store", tenant, str(resource), _full(pattern))
 
 
-def topic_grants(tenant: str, share: KafkaTenant) -> Iterator[Grant]:
+def topic_grants(tenant: str, rules: Iterable[Rule]) -> Iterator[Grant]:
     """By the rules of its user, topics and groups alike."""
-    for rule in sorted(rules(tenant, share), key=repr):
+    for rule in sorted(rules, key=repr):
         if rule.allow:
             yield Grant(
                 "kafka",
@@ -120,9 +118,7 @@ def of(profile: Profile) -> tuple[list[Grant], list[Thing]]:
             things += [Thing("object_store", name, _ARN + each) for each in (bucket, f"{bucket}/object")]
         if profile.kafka is not None and data.kafka is not None:
             topics = [f"{prefix(name)}{topic}" for topic in data.kafka.topics]
-            grants += topic_grants(
-                name, KafkaTenant("", data.kafka.create_topics, {}, dict.fromkeys(topics, Topic(1, {})))
-            )
+            grants += topic_grants(name, tenant_rules(name, topics, create_topics=data.kafka.create_topics))
             things += [Thing("kafka", name, each) for each in (prefix(name), f"{prefix(name)}topic", *topics)]
         if profile.mysql is not None and data.mysql is not None:
             grants += schema_grants(name, Owner(name, "", 1).patterns)
