@@ -3,6 +3,7 @@ PROFILE ?= local
 CLUSTER ?= embedded
 STACK ?= onprem
 WHAT ?= all
+BASE ?= $(shell git merge-base HEAD origin/main 2>/dev/null || git merge-base HEAD main 2>/dev/null)
 
 PYTHON := .venv/bin/python
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
@@ -12,7 +13,7 @@ export GOTOOLCHAIN := local
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status retained images locked preview verify test check unit format lock generated bench clean
+.PHONY: help up down status retained images locked preview pr verify test check unit format lock generated bench clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +48,10 @@ locked: .venv/ready  ## write images.lock: every image that any profile renders 
 preview: .venv/ready  ## what `pulumi up` would do to STACK, judged by the policies
 	@if [ $(STACK) = local ] && $(PYTHON) -m sandbox status >/dev/null 2>&1; then eval "$$($(PYTHON) -m sandbox env)"; fi; \
 		PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m policies preview --stack $(STACK)
+
+pr: .venv/ready  ## the report of a change to STACK, as a pull request shows it, in report-STACK.md (BASE=origin/main, CRDS=file)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m policies pr --stack $(STACK) --out report-$(STACK).md \
+		--base "$(BASE)" $(if $(CRDS),--crds $(CRDS))
 
 verify: .venv/ready  ## check the running platform by what it does (WHAT=foundation, CLUSTER=current)
 	@$(PYTHON) -m pytest tests/cluster --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))

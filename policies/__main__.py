@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
     preview = commands.add_parser("preview", help="judge what `pulumi up` would do to a stack")
     preview.add_argument("--stack", required=True, help="the stack, as in Pulumi.<stack>.yaml")
     preview.add_argument("--json", action="store_true", help="print one JSON document")
+    pull = commands.add_parser("pr", help="write the report of a change, for a pull request")
+    pull.add_argument("--stack", required=True, help="the stack, as in Pulumi.<stack>.yaml")
+    pull.add_argument("--base", help="the commit to compare with")
+    pull.add_argument(
+        "--crds", type=Path, help="what a cluster has: the output of `kubectl get crds -o json`"
+    )
+    pull.add_argument("--out", type=Path, required=True, help="where to write it")
     commands.add_parser("rules", help="list the rules")
     locked = commands.add_parser("images", help="the image lock, from what every profile renders")
     mode = locked.add_mutually_exclusive_group(required=True)
@@ -47,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.command == "preview":
         return _preview(given.stack, given.json)
+    if given.command == "pr":
+        return _pull_request(given.stack, given.base, given.crds, given.out)
     if given.command == "images":
         return _images(given.write)
     if given.command == "waivers":
@@ -80,6 +91,24 @@ def _preview(stack: str, as_json: bool) -> int:
     else:
         report.show(found, _console())
     return found.plan.exit_code
+
+
+def _pull_request(stack: str, base: str | None, crds: Path | None, out: Path) -> int:
+    from policies import pull_request, report
+    from policies.crds import of_cluster
+    from policies.preview import PreviewError
+
+    try:
+        cluster = of_cluster(json.loads(crds.read_text())) if crds else None
+        found = pull_request.review(stack, lambda seen: None, base or None, cluster)
+        text = pull_request.markdown(found)
+    except PreviewError as error:
+        out.write_text(pull_request.failed(stack, str(error)))
+        print(f"{stack}: {error}", file=sys.stderr)
+        return 2
+    out.write_text(text)
+    print(f"{report.verdict(found.preview)}; the report is {out}")
+    return found.preview.plan.exit_code
 
 
 def _rules() -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from policies.cost import BUDGET
+from policies.crds import VERSIONS
+from policies.fixed import FIXED
 from policies.gate import Gate
 from policies.images import LOCKED
 from policies.isolation.matrix import CROSSING
 
-GATES: Final[tuple[Gate, ...]] = (LOCKED, CROSSING, BUDGET)
+GATES: Final[tuple[Gate, ...]] = (LOCKED, FIXED, VERSIONS, CROSSING, BUDGET)

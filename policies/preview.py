@@ -7,6 +7,7 @@ used. The program runs inside `policies/throwaway`, where providers render inste
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,8 +27,9 @@ from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
 from modules.kit import image_lock
-from policies import images, waivers
-from policies.plan import Events, Plan, in_order
+from policies import base_state, crds, images, waivers
+from policies.crds import Definition
+from policies.plan import Events, Finding, Plan, in_order
 from policies.resource import Resource
 from policies.waivers import Waived
 
@@ -54,6 +56,8 @@ class Preview:
     """Faults that a waiver let pass."""
     notices: tuple[str, ...] = ()
     """What there is to say of waivers that let nothing pass."""
+    compared: str | None = None
+    """The commit that was rendered to compare with, where there is no state."""
 
 
 class PreviewError(Exception):
@@ -77,8 +81,15 @@ def run(
     stack: str,
     tell: Callable[[int], None],
     project: Path = CHECKOUT,
+    *,
+    base: str | None = None,
+    cluster: Mapping[str, Definition] | None = None,
+    gates: Callable[[Plan], Iterable[Finding]] = lambda plan: (),
 ) -> Preview:
     """Preview a stack of the project, which is this checkout's. `tell` hears how many resources the engine has come to.
+
+    Where there is no state, what the commit `base` declares takes its place: it is rendered once, and kept. `cluster` is what a
+    cluster has of kinds, `gates` are what more the plan has to pass.
 
     Raises `PreviewError` when there is no Pulumi, a waiver or the image lock is wrong, or a configured backend does not answer: a
     preview against nothing would then miss every deletion.
@@ -93,14 +104,22 @@ def run(
     why = _no_state(stack, project)
     if why is None:
         plan = _plan(workspace(project), stack, tell)
+    elif base is not None:
+        with _from_base(stack, project, base) as made:
+            plan = _plan(made, stack, tell)
     else:
         with _throw_away(stack, project) as made:
             made.create_stack(stack)
             plan = _plan(made, stack, tell)
-    strays = images.outside(plan.steps, lock, digests=not stack.startswith("local"))
-    plan = replace(plan, findings=in_order([*plan.findings, *strays]))
-    judged = waivers.apply(plan, filed, stack, today, against_state=why is None)
-    return Preview(stack, judged.plan, why, judged.waived, judged.notices)
+    found = (
+        *plan.findings,
+        *images.outside(plan.steps, lock, digests=not stack.startswith("local")),
+        *crds.dangers(plan.steps, cluster),
+        *(() if plan.errors else gates(plan)),
+    )
+    plan = replace(plan, findings=in_order(found))
+    judged = waivers.apply(plan, filed, stack, today, against_state=why is None or base is not None)
+    return Preview(stack, judged.plan, why, judged.waived, judged.notices, base)
 
 
 def rendered(stack: str, project: Path = CHECKOUT) -> tuple[Resource, ...]:
@@ -185,10 +204,76 @@ def _throw_away(stack: str, project: Path) -> Iterator[automation.LocalWorkspace
         yield workspace(folder, environment)
 
 
-def write_project(source: Path, folder: Path, stack: str) -> Path:
+@contextmanager
+def _from_base(stack: str, project: Path, commit: str) -> Iterator[automation.LocalWorkspace]:
+    """A throw-away project whose state is what another commit declares.
+
+    Both are given the same secrets, which are nobody's, so that what is derived from them differs only where the program does.
+    """
+    kept = base_state.folder(commit, stack)
+    if not (kept / base_state.DONE).is_file():
+        _render_base(stack, project, commit, kept)
+    with tempfile.TemporaryDirectory(prefix="longhouse-preview-") as name:
+        folder = Path(name)
+        environment = _known(
+            write_project(project, folder, stack, kept / "rendered", _nobodys), folder, kept, project
+        )
+        shutil.copytree(kept / "state", folder / "state", dirs_exist_ok=True)
+        yield workspace(folder, environment)
+
+
+def _render_base(stack: str, project: Path, commit: str, kept: Path) -> None:
+    """Deploy the commit into files, with its own program, and keep the state."""
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="longhouse-base-") as name:
+        source = Path(name) / "source"
+        try:
+            base_state.checkout(commit, source, project)
+        except base_state.BaseError as error:
+            raise PreviewError(str(error)) from error
+        program = write_project(source, kept, stack, kept / "rendered", _nobodys)
+        made = workspace(kept, _known(program, kept, kept, source))
+        made.create_stack(stack)
+        try:
+            automation.Stack.select(stack, made).up(color="never")
+        except (automation.CommandError, RuntimeError) as error:
+            raise PreviewError(
+                f"{commit[:12]} cannot be rendered to compare with: {_short(str(error))}"
+            ) from error
+    (kept / base_state.DONE).touch()
+
+
+def _nobodys() -> str:
+    """The same on every machine, and no secret: no deployment ever has it."""
+    return hashlib.sha256(b"compared, never deployed").hexdigest()
+
+
+def _known(program: Path, folder: Path, kept: Path, source: Path) -> dict[str, str]:
+    return {
+        PROGRAM: str(program),
+        RENDERED: str(kept / "rendered"),
+        "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": _nobodys(),
+        "KUBECONFIG": str(folder / "kubeconfig"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PYTHONPATH": str(source),
+        # The state is written once, at the end: a write for each of its objects takes longer than all else.
+        "PULUMI_EXPERIMENTAL": "true",
+        "PULUMI_SKIP_CHECKPOINTS": "true",
+    }
+
+
+def write_project(
+    source: Path,
+    folder: Path,
+    stack: str,
+    rendered: Path | None = None,
+    draw: Callable[[], str] = lambda: secrets.token_hex(32),
+) -> Path:
     """Fill the folder with a project that stands for the source, and return the folder of the source's program.
 
-    Nothing is written beside the source's own files.
+    Nothing is written beside the source's own files. `draw` gives what stands for each secret.
     """
     (folder / "state").mkdir()
     (folder / "kubeconfig").write_text(json.dumps({"apiVersion": "v1", "kind": "Config"}))
@@ -200,32 +285,34 @@ def write_project(source: Path, folder: Path, stack: str) -> Path:
     runtime = project.get("runtime")
     if isinstance(runtime, dict) and "virtualenv" in runtime.get("options", {}):
         runtime["options"]["virtualenv"] = str(source / runtime["options"]["virtualenv"])
-    config = stack_config(_read(settings / f"Pulumi.{stack}.yaml"), stack)
-    config["kubernetes:renderYamlToDirectory"] = str(folder / "rendered")
+    config = stack_config(_read(settings / f"Pulumi.{stack}.yaml"), stack, draw)
+    config["kubernetes:renderYamlToDirectory"] = str(rendered or folder / "rendered")
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     (folder / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": config}))
     return program
 
 
-def stack_config(settings: Mapping[str, Any], stack: str) -> dict[str, Any]:
-    """The stack's config, readable without its key: every secret is another, random one.
+def stack_config(
+    settings: Mapping[str, Any], stack: str, draw: Callable[[], str] = lambda: secrets.token_hex(32)
+) -> dict[str, Any]:
+    """The stack's config, readable without its key: every secret is another, by default a random one.
 
     A stack without a file of its own is one that is made on each machine: its profile has its name.
     """
     found = dict(settings.get("config") or {})
-    config: dict[str, Any] = {key: _without_secrets(value) for key, value in found.items()}
+    config: dict[str, Any] = {key: _without_secrets(value, draw) for key, value in found.items()}
     config.setdefault(f"{_PROJECT}:profile", stack)
-    config.setdefault(f"{_PROJECT}:masterSecret", secrets.token_hex(32))
+    config.setdefault(f"{_PROJECT}:masterSecret", draw())
     return config
 
 
-def _without_secrets(value: Any) -> Any:
+def _without_secrets(value: Any, draw: Callable[[], str]) -> Any:
     if isinstance(value, dict):
         if set(value) == {"secure"}:
-            return secrets.token_hex(32)
-        return {key: _without_secrets(inner) for key, inner in value.items()}
+            return draw()
+        return {key: _without_secrets(inner, draw) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
+        return [_without_secrets(inner, draw) for inner in value]
     return value
 
 

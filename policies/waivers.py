@@ -19,7 +19,9 @@ from pydantic import Field
 from modules.kit.model import Model
 from modules.kit.names import DnsLabel
 from policies.catalogue import RULES
+from policies.crds import VERSIONS
 from policies.day import Day
+from policies.fixed import FIXED
 from policies.plan import Finding, Plan
 from policies.rule import PlanRule
 from profiles import schema, source
@@ -32,7 +34,9 @@ SCHEMA: Final = schema.DIRECTORY / "waiver.schema.json"
 LONGEST: Final = timedelta(days=90)
 """A waiver is for a change that is about to be made; one for longer would be a rule switched off."""
 
-WAIVABLE: Final = frozenset(rule.id for rule in RULES if isinstance(rule, PlanRule))
+WAIVABLE: Final = frozenset(
+    (*(rule.id for rule in RULES if isinstance(rule, PlanRule)), FIXED.id, VERSIONS.id)
+)
 """Rules about what a change destroys. What is declared badly is no accident, and has exemptions in code."""
 
 

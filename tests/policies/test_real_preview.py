@@ -5,7 +5,9 @@ It needs what the sandbox builds, and so runs with the live tests of `make test`
 
 from __future__ import annotations
 
+import io
 import shutil
+import subprocess
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from typing import Any
 import pytest
 import yaml
 from pulumi import automation
+from rich.console import Console
 
-from policies import preview
+from policies import preview, pull_request, report
 from policies.preview import CHECKOUT, Preview, PreviewError
+from policies.pull_request import Review, markdown
 from policies.resource import Record, at
 from policies.rule import Op
 from sandbox.platform import install_provider
@@ -44,6 +48,21 @@ class Part(pulumi.ComponentResource):
 
 
 Part(settings["part"])
+
+if "canary" in settings:
+    import pulumi_kubernetes.core.v1 as core
+
+    plain = pulumi.Config("longhouse").require("masterSecret")
+    secret = pulumi.Output.secret(plain)
+    labels = {"longhouse.dev/tenant": "atlas", "longhouse.dev/owner": "atlas-team"}
+    meta = {"namespace": "tenant-atlas", "labels": labels}
+    core.Secret("key", metadata={**meta, "name": "key"}, string_data={"key": secret})
+    core.ConfigMap("text", metadata={**meta, "name": "text"}, data={"key": secret})
+    spec = {"containers": [{"name": "app", "image": secret, "env": [{"name": "KEY", "value": secret}], "args": [secret]}]}
+    core.Pod("pod", metadata={**meta, "name": "pod"}, spec=spec)
+    pulumi.log.warn("derived " + plain)
+    if settings["canary"] == "raised":
+        raise ValueError("cannot use " + plain)
 """
 _CLAIM = {
     "apiVersion": "v1",
@@ -58,12 +77,19 @@ _CLAIM = {
 
 
 def _write(
-    project: Path, stack: Stack, part: str = "Part", error: str | None = None, context: str | None = None
+    project: Path,
+    stack: Stack,
+    part: str = "Part",
+    error: str | None = None,
+    context: str | None = None,
+    canary: str | None = None,
 ) -> None:
     stack.pop("queue", None)  # Of a kind that no definition here declares.
     settings: dict[str, Any] = {"part": part, "objects": stack, "context": context}
     if error:
         settings["error"] = error
+    if canary:
+        settings["canary"] = canary
     (project / "objects.yaml").write_text(yaml.safe_dump(settings))
 
 
@@ -191,6 +217,64 @@ def test_renaming_a_module_must_not_lose_a_home_directory(project: Path) -> None
         ("LH-S-001", "Namespace tenant-atlas"),
         ("LH-S-001", "PersistentVolumeClaim tenant-atlas/home"),
     ]
+
+
+_CANARY = "0f" * 32
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize("canary", ["used", "raised"])
+def test_a_secret_is_in_no_plan_report_or_log(
+    project: Path, canary: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The stack's own secret, as a Secret, as configuration, as an image that rules complain of, in a warning and in an error."""
+    _write(project, edited([Edit("claim", "", _CLAIM)]), canary=canary)
+    found = _preview(project)
+    assert found.plan.exit_code == (1 if canary == "used" else 2), "rules complain, or the program ends"
+    assert _CANARY not in repr(found)
+    assert _CANARY not in report.as_json(found)
+    console = Console(file=io.StringIO(), width=400)
+    report.show(found, console)
+    assert isinstance(console.file, io.StringIO)
+    assert _CANARY not in console.file.getvalue()
+    review = Review(
+        found, "its state", "USD", {}, None, None, frozenset(), pull_request.image_names(found.plan), (), 0, 0
+    )
+    assert _CANARY not in markdown(review)
+    said = capfd.readouterr()
+    assert _CANARY not in said.out + said.err
+    if canary == "used":
+        assert ("LH-W-001", "Pod tenant-atlas/pod") in {
+            (each.rule, each.subject) for each in found.plan.findings
+        }
+
+
+def _git(project: Path, *words: str) -> str:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(project), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_who_has_no_state_compares_with_what_another_commit_declares(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _git(project, "init", "--quiet")
+    _git(project, "add", "--all")
+    _git(project, "commit", "--quiet", "--message=before")
+    before = _git(project, "rev-parse", "HEAD")
+
+    same = preview.run(_STACK, lambda seen: None, project, base=before)
+    assert same.plan.errors == ()
+    assert same.plan.count(Op.SAME) == len(same.plan.changes) == 11
+    assert same.compared == before
+
+    _write(project, edited([Edit("claim", "", _CLAIM)]), part="Renamed")
+    found = preview.run(_STACK, lambda seen: None, project, base=before)
+    assert {(each.rule, each.subject) for each in found.plan.findings} == {
+        ("LH-S-001", "Namespace tenant-atlas"),
+        ("LH-S-001", "PersistentVolumeClaim tenant-atlas/home"),
+    }
 
 
 def _waive(project: Path, name: str, resource: str, expires: date) -> None:
