@@ -17,6 +17,7 @@ from modules.kit import image_lock
 from policies import cost, images, prices, waivers
 from policies.catalogue import RULES
 from policies.table import PAGE, page
+from policies.throwaway import charts
 from profiles import load as profiles
 from profiles.problems import ProfileError
 
@@ -134,6 +135,10 @@ def _images(write: bool) -> int:
     except (PreviewError, image_lock.LockError) as error:
         print(error, file=sys.stderr)
         return 2
+    for chart in charts.out_of_reach():
+        kept = [name for name in lock if name.startswith(chart.images)]
+        print(f"{chart.chart} {charts.OUT_OF_REACH}: {len(kept)} lines of its images stay", file=sys.stderr)
+        found.update((name, []) for name in kept)
     text = images.lock_text(found, lock)
     if write:
         image_lock.FILE.write_text(text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Final
 
 DONE: Final = "done"
 """File in the folder of a state that is complete."""
+
+KEPT: Final = 12
+"""States that stay, those that were made last: a branch needs one a stack."""
 
 
 class BaseError(Exception):
@@ -41,10 +45,24 @@ def checkout(reference: str, into: Path, project: Path) -> None:
         files.extractall(into, filter="data")
 
 
-def folder(reference: str, stack: str) -> Path:
-    """Where the state of a commit is kept."""
+def folder(reference: str, stack: str, *, whole: bool) -> Path:
+    """Where the state of a commit is kept: one for when all its charts were to be had, another for when not."""
+    return _room() / f"{reference}-{stack}{'' if whole else '-partly'}"
+
+
+def complete(made: Path) -> None:
+    """Say that the state is whole, without the engine's own history of how it came about, and let the oldest others go."""
+    for history in ("history", "backups"):
+        shutil.rmtree(made / "state" / ".pulumi" / history, ignore_errors=True)
+    (made / DONE).touch()
+    done = sorted(_room().glob(f"*/{DONE}"), key=lambda each: each.stat().st_mtime, reverse=True)
+    for old in done[KEPT:]:
+        shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def _room() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "longhouse" / "previews" / f"{reference}-{stack}"
+    return cache / "longhouse" / "previews"
 
 
 def _git(project: Path, *words: str) -> subprocess.CompletedProcess[bytes]:

@@ -35,6 +35,16 @@ EXEMPTIONS: Final[tuple[Exemption, ...]] = (
             "controller-orders",
         )
     ),
+    *(
+        Exemption(
+            "LH-A-004",
+            _ROLE,
+            None,
+            f"strimzi-{part}",
+            "Upstream's chart binds it in Kafka's own namespace only, where Strimzi keeps its users' passwords and keys.",
+        )
+        for part in ("cluster-operator-namespaced", "entity-operator")
+    ),
     Exemption(
         "LH-A-007",
         _ROLE,

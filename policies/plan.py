@@ -28,6 +28,7 @@ from policies.crossguard import PACK
 from policies.exemptions import EXEMPTIONS
 from policies.resource import UNKNOWN, Resource, kubernetes_resources
 from policies.rule import Exemption, Op, PlanRule, Rule, Severity, Step, unused, violations
+from policies.throwaway import charts
 
 _UNKNOWN_VALUES: Final = frozenset(
     {UNKNOWN_VALUE, UNKNOWN_ARRAY_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_NUMBER_VALUE, UNKNOWN_OBJECT_VALUE}
@@ -87,6 +88,8 @@ class Plan:
     """Why the preview is not complete. One that is not decides nothing."""
     unused: tuple[Exemption, ...]
     """Exemptions of objects in this plan to which their rule has nothing to say any more."""
+    unjudged: tuple[str, ...] = ()
+    """What the throw-away program says that it had to leave out."""
     steps: tuple[Step, ...] = ()
     """The same as `changes`, with all that the objects are and were."""
 
@@ -126,6 +129,7 @@ class Events:
         self._findings: list[Finding] = []
         self._errors: list[str] = []
         self._said: list[str] = []
+        self._unjudged: list[str] = []
         self._packs: set[str] = set()
         self._finished = False
 
@@ -138,6 +142,8 @@ class Events:
         elif event.diagnostic_event is not None:
             if event.diagnostic_event.severity == "error":
                 self._error(event.diagnostic_event.message, event.diagnostic_event.urn or "")
+            elif charts.OUT_OF_REACH in event.diagnostic_event.message:
+                self._unjudged.append(event.diagnostic_event.message.strip())
             elif event.diagnostic_event.severity == "info#err":
                 self._said.append(event.diagnostic_event.message)
         elif event.summary_event is not None:
@@ -192,6 +198,7 @@ class Events:
             findings=in_order(findings),
             errors=tuple(errors),
             unused=_idle(exemptions, rules, steps),
+            unjudged=tuple(dict.fromkeys(self._unjudged)),
             steps=steps,
         )
 

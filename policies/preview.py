@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from policies import base_state, crds, images, waivers
 from policies.crds import Definition
 from policies.plan import Events, Finding, Plan, in_order
 from policies.resource import Resource
+from policies.throwaway import charts
 from policies.waivers import Waived
 
 CHECKOUT: Final = Path(__file__).parent.parent
@@ -42,6 +44,8 @@ PROGRAM: Final = "LONGHOUSE_PREVIEW_PROGRAM"
 """Environment: the folder of the stack's own program, for the one that runs around it."""
 RENDERED: Final = "LONGHOUSE_PREVIEW_RENDERED"
 """Environment: the folder into which providers would render."""
+OUT_OF_REACH: Final = "LONGHOUSE_PREVIEW_OUT_OF_REACH"
+"""Environment: charts whose registries do not answer, for which something else stands."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Preview:
     waived: tuple[Waived, ...] = ()
     """Faults that a waiver let pass."""
     notices: tuple[str, ...] = ()
-    """What there is to say of waivers that let nothing pass."""
+    """What there is to say of waivers that let nothing pass, and of what could not be judged."""
     compared: str | None = None
     """The commit that was rendered to compare with, where there is no state."""
 
@@ -119,7 +123,7 @@ def run(
     )
     plan = replace(plan, findings=in_order(found))
     judged = waivers.apply(plan, filed, stack, today, against_state=why is None or base is not None)
-    return Preview(stack, judged.plan, why, judged.waived, judged.notices, base)
+    return Preview(stack, judged.plan, why, judged.waived, (*plan.unjudged, *judged.notices), base)
 
 
 def rendered(stack: str, project: Path = CHECKOUT) -> tuple[Resource, ...]:
@@ -189,6 +193,12 @@ def backend_configured(project: Path, environment: Mapping[str, str]) -> bool:
     return credentials.is_file() and bool(json.loads(credentials.read_text()).get("current"))
 
 
+@cache
+def _out_of_reach() -> str:
+    """Asked once: a plan and what it is compared with are of the same charts."""
+    return " ".join(each.chart for each in charts.out_of_reach())
+
+
 @contextmanager
 def _throw_away(stack: str, project: Path) -> Iterator[automation.LocalWorkspace]:
     with tempfile.TemporaryDirectory(prefix="longhouse-preview-") as name:
@@ -196,6 +206,7 @@ def _throw_away(stack: str, project: Path) -> Iterator[automation.LocalWorkspace
         environment = {
             PROGRAM: str(write_project(project, folder, stack)),
             RENDERED: str(folder / "rendered"),
+            OUT_OF_REACH: _out_of_reach(),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": secrets.token_urlsafe(),
             "KUBECONFIG": str(folder / "kubeconfig"),
@@ -210,7 +221,7 @@ def _from_base(stack: str, project: Path, commit: str) -> Iterator[automation.Lo
 
     Both are given the same secrets, which are nobody's, so that what is derived from them differs only where the program does.
     """
-    kept = base_state.folder(commit, stack)
+    kept = base_state.folder(commit, stack, whole=not _out_of_reach())
     if not (kept / base_state.DONE).is_file():
         _render_base(stack, project, commit, kept)
     with tempfile.TemporaryDirectory(prefix="longhouse-preview-") as name:
@@ -241,7 +252,7 @@ def _render_base(stack: str, project: Path, commit: str, kept: Path) -> None:
             raise PreviewError(
                 f"{commit[:12]} cannot be rendered to compare with: {_short(str(error))}"
             ) from error
-    (kept / base_state.DONE).touch()
+    base_state.complete(kept)
 
 
 def _nobodys() -> str:
@@ -253,6 +264,7 @@ def _known(program: Path, folder: Path, kept: Path, source: Path) -> dict[str, s
     return {
         PROGRAM: str(program),
         RENDERED: str(kept / "rendered"),
+        OUT_OF_REACH: _out_of_reach(),
         "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": _nobodys(),
         "KUBECONFIG": str(folder / "kubeconfig"),

@@ -20,6 +20,7 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 from policies.catalogue import RULES, rule
 from policies.plan import Change, Events, Finding, Plan, totals
 from policies.rule import Exemption, Op, Severity
+from policies.throwaway.charts import OUT_OF_REACH
 
 _TENANT = "longhouse:foundation:Tenant"
 _LABELS = {"longhouse.dev/tenant": "atlas", "longhouse.dev/owner": "atlas-team"}
@@ -216,6 +217,13 @@ def test_an_error_of_the_program_that_names_no_object_is_told_as_it_is() -> None
 )
 def test_what_the_engine_only_remarks_is_no_error(event: EngineEvent) -> None:
     assert _plan(event).errors == ()
+
+
+def test_what_could_not_be_judged_is_told_once() -> None:
+    said = f"oci://registry.example.com/thing 1.2.0 {OUT_OF_REACH}"
+    plan = _plan(_diagnostic("warning", f"{said}\n"), _diagnostic("warning", said))
+    assert (plan.unjudged, plan.errors) == ((said,), ())
+    assert _plan(_diagnostic("warning", "careful")).unjudged == ()
 
 
 def test_a_command_that_fails_without_a_word_from_the_engine_is_an_error() -> None:
