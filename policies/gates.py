@@ -6,9 +6,10 @@ from typing import Final
 
 from policies.cost import BUDGET
 from policies.crds import VERSIONS
+from policies.dry_run import TAKEN
 from policies.fixed import FIXED
 from policies.gate import Gate
 from policies.images import LOCKED
 from policies.isolation.matrix import CROSSING
 
-GATES: Final[tuple[Gate, ...]] = (LOCKED, FIXED, VERSIONS, CROSSING, BUDGET)
+GATES: Final[tuple[Gate, ...]] = (LOCKED, FIXED, VERSIONS, CROSSING, BUDGET, TAKEN)

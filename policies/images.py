@@ -40,7 +40,7 @@ _NAMED_IN_TEXT: Final = re.compile(
 _KEY: Final = re.compile(r"(?:image|imageName|\w+(?:Image|_IMAGE))")
 _VARIABLE: Final = re.compile(r"(?:.*_)?IMAGES?(?:_.*)?")
 _FLAG: Final = re.compile(r"--?[\w.-]*image")
-_SECRET: Final = "[secret]"
+SECRET: Final = "[secret]"
 """What the engine shows in place of a secret."""
 
 
@@ -77,7 +77,7 @@ def _in_mapping(value: Mapping[str, Any], path: str) -> Iterator[Named]:
     for key, inner in value.items():
         place = f"{path}.{key}" if path else str(key)
         if isinstance(inner, str) and _KEY.fullmatch(str(key)):
-            if inner and inner != _SECRET:
+            if inner and inner != SECRET:
                 yield Named(place, inner)
         elif isinstance(inner, Mapping) and _KEY.fullmatch(str(key)):
             joined = _joined(inner)

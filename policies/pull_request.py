@@ -5,27 +5,29 @@ Text that the change itself brings (names, messages) is quoted as code wherever 
 
 from __future__ import annotations
 
-import resource
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
-from policies import base_state, preview, report
+from policies import api_server, base_state, dry_run, preview, report
+from policies.api_server import ApiServer
 from policies.cost import Bill, bills, over_budget
 from policies.crds import Change as KindChange
 from policies.crds import Definition, changes
+from policies.dry_run import Asked
 from policies.fixed import changed
+from policies.footprint import footprint
 from policies.images import images
 from policies.isolation.matrix import Matrix, proof
 from policies.plan import Change, Finding, Plan, totals
 from policies.preview import Preview
 from policies.prices import read
-from policies.resource import Resource
 from policies.rule import Op, Severity
 from policies.waivers import Waived
 from profiles.load import load
@@ -55,6 +57,8 @@ class Review:
     """What quotas cost before; None where nobody knows."""
     matrix: Matrix | None
     """None where the preview failed."""
+    asked: Asked | None
+    """What a throw-away API server said; None where the preview failed."""
     images_before: frozenset[str]
     images_after: frozenset[str]
     kinds: tuple[KindChange, ...]
@@ -67,79 +71,96 @@ def review(
     tell: Callable[[int], None],
     base: str | None = None,
     cluster: Mapping[str, Definition] | None = None,
+    project: Path = preview.CHECKOUT,
 ) -> Review:
-    """Preview the stack and judge it by everything there is.
+    """Preview a stack of the project and judge it by everything there is.
 
     `base` names the commit to compare with: its profiles, and where there is no state, what it declares. Raises `PreviewError` when
     there is no telling.
     """
     began = time.monotonic()
     try:
-        prices, profile = read(), load(stack)
-        commit = base_state.commit(base, preview.CHECKOUT) if base else None
+        prices, profile = read(), load(stack, project / "profiles")
+        commit = base_state.commit(base, project) if base else None
     except (ProfileError, base_state.BaseError) as error:
         raise preview.PreviewError(str(error)) from error
-    old = _before(commit, stack) if commit else None
+    old = _before(commit, stack, project) if commit else None
     after = bills(profile, prices)
     proofs: list[Matrix] = []
+    asked: list[Asked] = []
+    with ExitStack() as running:
+        held = running.enter_context(footprint())
+        server = running.enter_context(_api_server())  # It starts while the engine previews.
 
-    def gates(plan: Plan) -> Iterable[Finding]:
-        proofs.append(proof(_declared(plan), profile))
-        return (
-            *proofs[0].findings,
-            *over_budget(after, prices.currency),
-            *(changed(old, profile) if old is not None else ()),
-        )
+        def gates(plan: Plan) -> Iterable[Finding]:
+            declared = [step.new for step in plan.steps if step.new is not None]
+            proofs.append(proof(declared, profile))
+            asked.append(dry_run.ask(server, declared))
+            said = {each.subject for each in plan.findings}
+            return (
+                *proofs[0].findings,
+                *(each for each in asked[0].findings if each.subject not in said),  # By a rule already.
+                *over_budget(after, prices.currency),
+                *(changed(old, profile) if old is not None else ()),
+            )
 
-    found = preview.run(stack, tell, base=commit, cluster=cluster, gates=gates)
-    if found.throw_away is None:
-        said = "the stack's own state"
-    elif commit is not None:
-        said = f"what commit {commit[:12]} declares"
-    else:
-        said = "nothing, so everything reads as new"
+        try:
+            found = preview.run(stack, tell, project, base=commit, cluster=cluster, gates=gates)
+        except api_server.ApiServerError as error:
+            raise preview.PreviewError(str(error)) from error
     return Review(
         preview=found,
-        base=said,
+        base=_compared(found, commit),
         currency=prices.currency,
         bills=after,
         before=bills(old, prices) if old is not None else None,
         matrix=proofs[0] if proofs else None,
+        asked=asked[0] if asked else None,
         images_before=image_names(found.plan, before=True),
         images_after=image_names(found.plan),
         kinds=tuple(changes(found.plan.steps, cluster)),
         seconds=time.monotonic() - began,
-        peak_mib=_peak_mib(),
+        peak_mib=held.peak_mib,
     )
 
 
-def _before(commit: str, stack: str) -> Profile | None:
+@contextmanager
+def _api_server() -> Iterator[ApiServer]:
+    """A throw-away API server that may still be starting."""
+    try:
+        programs = api_server.Programs.on_path()
+    except api_server.ApiServerError as error:
+        raise preview.PreviewError(str(error)) from error
+    with (
+        tempfile.TemporaryDirectory(prefix="longhouse-api-server-") as folder,
+        api_server.started(Path(folder), programs) as started,
+    ):
+        yield started
+
+
+def _compared(found: Preview, commit: str | None) -> str:
+    if found.throw_away is None:
+        return "the stack's own state"
+    if commit is not None:
+        return f"what commit {commit[:12]} declares"
+    return "nothing, so everything reads as new"
+
+
+def _before(commit: str, stack: str, project: Path) -> Profile | None:
     """The profile as the commit has it; None where the commit has none that today's models can read."""
     with tempfile.TemporaryDirectory(prefix="longhouse-base-") as name:
         source = Path(name) / "source"
-        base_state.checkout(commit, source, preview.CHECKOUT)
+        base_state.checkout(commit, source, project)
         try:
             return load(stack, source / "profiles")
         except ProfileError:
             return None
 
 
-def _declared(plan: Plan) -> list[Resource]:
-    return [step.new for step in plan.steps if step.new is not None]
-
-
 def image_names(plan: Plan, *, before: bool = False) -> frozenset[str]:
     """Every image that the plan's objects name, or named before."""
     sides = (step.old if before else step.new for step in plan.steps)
     return frozenset(each.image for side in sides if side is not None for each in images(side))
-
-
-def _peak_mib() -> float:
-    """The largest process of all that took part: this one, the engine, the program, the providers."""
-    own, others = (
-        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return max(own, others) / 1024
 
 
 def markdown(found: Review) -> str:
@@ -156,13 +177,13 @@ def markdown(found: Review) -> str:
     else:
         parts += [
             "### Changes", _changes(plan),
-            "### Rules and gates", _findings(plan.findings), _waivers(found.preview.waived, found.preview.notices),
+            "### Rules and gates", _findings(plan.findings), _waivers(found.preview.waived, found.preview.notices), _asked(found.asked),
             "### Cost", _cost(found),
             "### Isolation", _isolation(found.matrix),
             "### Images", _image_changes(found),
             "### Kinds", _kinds(found.kinds),
         ]  # fmt: skip
-    parts.append(f"<sub>{found.seconds:.0f} s, largest process {found.peak_mib:.0f} MiB</sub>")
+    parts.append(f"<sub>{found.seconds:.0f} s, at most {found.peak_mib:,.0f} MiB</sub>")
     text = "\n\n".join(part for part in parts if part) + "\n"
     return text if len(text) <= LONGEST else _cut(text)
 
@@ -240,6 +261,14 @@ def _waivers(waived: Sequence[Waived], notices: Sequence[str]) -> str:
             *(f"- 🟡 {_code(each)}" for each in notices),
         ]
     )
+
+
+def _asked(asked: Asked | None) -> str:
+    if asked is None:
+        return ""
+    taken = asked.objects - asked.open - len(asked.findings)
+    left = f"; {asked.open} could not be judged" if asked.open else ""
+    return f"A throw-away API server with the plan's own kinds and admission policies took {taken} of {asked.objects} objects, with what controllers make of them{left}."
 
 
 def _cost(found: Review) -> str:

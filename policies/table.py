@@ -25,6 +25,10 @@ too, by admission policies made from the same text ([why](decisions/rules-writte
 This page is generated from the rules (`python -m policies table --write`). [Pull requests](pull-requests.md) says how to let one thing pass.
 """
 
+_WHERE: Final = """\
+`make pr` holds a change to all of these, `make preview` to those on images and versions.
+"""
+
 
 def page(
     rules: Sequence[Rule] = RULES,
@@ -40,6 +44,7 @@ def page(
         parts += [_row(_cells(rule)) for rule in group]
         parts.append("")
     parts.append("## The change as a whole\n")
+    parts.append(_WHERE)
     parts.append("| Gate | What holds | Why | What to do | Looks at | Severity |")
     parts.append("|---|---|---|---|---|---|")
     parts += [

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     push.set_defaults(run=_push)
     pulumi = commands.add_parser(
-        "pulumi", help="build Pulumi alone, for any cluster, and print the folder that it is in"
+        "pulumi", help="build Pulumi and what a preview takes, for any cluster, and print the folder"
     )
     pulumi.set_defaults(run=_pulumi)
     return parser
@@ -125,7 +125,7 @@ def _push(arguments: argparse.Namespace, console: Console) -> None:
 
 def _pulumi(_: argparse.Namespace, console: Console) -> None:
     told = Console(stderr=True, highlight=False, soft_wrap=True)
-    wanted = (tools.PULUMI, tools.LANGUAGE_HOST, tools.PROVIDER, tools.KUBERNETES)
+    wanted = (tools.PULUMI, tools.LANGUAGE_HOST, tools.PROVIDER, tools.KUBERNETES, tools.ETCD)
     programs = tuple(tool.program for tool in tools.missing(wanted))
     tools.build(
         programs, Progress({f"build {each.name}": each.seconds for each in programs}, tools.workers(), told)

@@ -14,12 +14,11 @@ from policies.isolation.matrix import granted
 from policies.resource import Resource, kubernetes_resources
 from profiles.load import load
 from tests.api_server import ApiServer, api_server
-from tests.cluster.test_custom_resources import manifest
 from tests.policies.objects import resource
 from tests.policies.test_isolation_access import CASES_OF_ACCESS, OBJECTS
-from tests.shipped import declared
+from tests.shipped import declared, manifest
 
-pytestmark = pytest.mark.foundation
+pytestmark = pytest.mark.policies
 
 _PROFILE = "onprem"
 _QUESTIONS = (

@@ -7,6 +7,7 @@ rules, takes; and what is built in is what Kubernetes takes. Charts are not expa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ from modules.kit import crds
 from profiles.load import names
 from tests.api_server import ApiServer, api_server
 from tests.conftest import Declared
-from tests.live import TIMEOUT
 from tests.shipped import declared, manifest
 from upstream import part, strimzi
 
@@ -38,13 +38,19 @@ def objects_of(profile: str) -> tuple[Declared, ...]:
     return tuple(sorted(kept, key=lambda each: each.type != "kubernetes:core/v1:Namespace"))
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+@contextmanager
+def with_upstreams_kinds(folder: Path) -> Iterator[ApiServer]:
     """An API server that has every kind of every operator that a profile may declare objects for."""
-    with api_server(tmp_path_factory.mktemp("api-server")) as running:
+    with api_server(folder) as running:
         running.create(crd for name, files in KINDS.items() for crd in crds.read(_files(name, files)))
         running.create(crds.read(sorted(strimzi.crds().glob("*.yaml"))))
-        running.kubectl("wait", "--for=condition=Established", "crds", "--all", TIMEOUT)
+        running.established()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with with_upstreams_kinds(tmp_path_factory.mktemp("api-server")) as running:
         yield running
 
 

@@ -14,6 +14,7 @@ from policies import pull_request
 from policies.cost import Bill, Line
 from policies.crds import Change as KindChange
 from policies.crds import Definition
+from policies.dry_run import Asked
 from policies.isolation.matrix import Matrix, Reached
 from policies.isolation.network import Endpoint, Ports, Way
 from policies.plan import Change, Finding, Plan
@@ -68,6 +69,7 @@ def _review(
         "bills": {"atlas": Bill("atlas", (Line("a100", "1 x gpu", 1200.0),), 2000)},
         "before": {"atlas": Bill("atlas", (Line("a100", "1 x gpu", 1000.0),), 2000)},
         "matrix": _MATRIX,
+        "asked": Asked((), 12, 2),
         "images_before": frozenset({"a:1"}),
         "images_after": frozenset({"a:1"}),
         "kinds": (),

@@ -17,13 +17,15 @@ import yaml
 from pulumi import automation
 from rich.console import Console
 
-from policies import preview, pull_request, report
+from policies import base_state, preview, pull_request, report
 from policies.preview import CHECKOUT, Preview, PreviewError
 from policies.pull_request import Review, markdown
 from policies.resource import Record, at
 from policies.rule import Op
 from sandbox.platform import install_provider
 from tests.policies.objects import Edit, Stack, edited
+
+pytestmark = pytest.mark.policies
 
 _STACK = "gate"
 _PROGRAM = """
@@ -238,7 +240,18 @@ def test_a_secret_is_in_no_plan_report_or_log(
     assert isinstance(console.file, io.StringIO)
     assert _CANARY not in console.file.getvalue()
     review = Review(
-        found, "its state", "USD", {}, None, None, frozenset(), pull_request.image_names(found.plan), (), 0, 0
+        found,
+        "its state",
+        "USD",
+        {},
+        None,
+        None,
+        None,
+        frozenset(),
+        pull_request.image_names(found.plan),
+        (),
+        0,
+        0,
     )
     assert _CANARY not in markdown(review)
     said = capfd.readouterr()
@@ -349,3 +362,50 @@ def test_the_local_stack_of_this_checkout_is_allowed() -> None:
     assert {"foundation:Tenant", "foundation:Queueing"} <= components
     rendered = {change.subject for change in found.plan.changes}
     assert "Deployment kueue-system/kueue-controller-manager" in rendered, "charts are looked into"
+
+
+_SOURCES = ("Pulumi.yaml", "images.lock", "modules", "policies", "profiles", "stacks", "upstream")
+_NOBODYS = (
+    "PULUMI_BACKEND_URL",
+    "PULUMI_ACCESS_TOKEN",
+    "PULUMI_CONFIG_PASSPHRASE",
+    "PULUMI_CONFIG_PASSPHRASE_FILE",
+)
+_PROFILE = "local-simulated"
+
+
+def test_the_report_says_what_a_change_of_one_tenant_does_and_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The platform itself, compared with the commit before: nobody has its state here."""
+    for name in _NOBODYS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(base_state, "_room", lambda: tmp_path / "states")
+    source = tmp_path / "checkout"
+    source.mkdir()
+    for name in _SOURCES:
+        copy: Any = shutil.copytree if (CHECKOUT / name).is_dir() else shutil.copy
+        copy(CHECKOUT / name, source / name)
+    _git(source, "init", "--quiet")
+    _git(source, "add", "--all")
+    _git(source, "commit", "--quiet", "--message=before")
+    profile = source / "profiles" / "local.yaml"
+    before = "  atlas:\n    quota: {cpu: 400m"
+    assert before in profile.read_text()
+    profile.write_text(profile.read_text().replace(before, before.replace("400m", "600m")))
+
+    found = pull_request.review(_PROFILE, lambda seen: None, "HEAD", project=source)
+    text = markdown(found)
+
+    assert found.preview.plan.findings == ()
+    changed = {change.subject for change in found.preview.plan.changes if change.op is not Op.SAME}
+    assert "ClusterQueue atlas-cpu" in changed
+    assert not any("borealis" in each for each in changed), "the other tenant's are as they were"
+    assert f"Compared with `what commit {_git(source, 'rev-parse', 'HEAD')[:12]} declares`." in text
+    assert "**Risk: medium**" in text
+    assert found.before is not None
+    assert found.bills["atlas"].total > found.before["atlas"].total
+    assert found.bills["borealis"].total == found.before["borealis"].total
+    assert found.asked is not None
+    assert (found.asked.findings, found.asked.open) == ((), 0)
+    assert found.peak_mib > 100

@@ -32,6 +32,8 @@ from tests.policies.objects import Case, Manifest, compliant, edited, resource
 from tests.policies.test_pod_security_standards import manifests
 from upstream import part
 
+pytestmark = pytest.mark.policies
+
 _UPSTREAM = {
     "kueue": "config/components/crd/bases/*.yaml",
     "cert-manager": "deploy/crds/*.yaml",
