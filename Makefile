@@ -17,7 +17,7 @@ export PYTHONUNBUFFERED := 1
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data"
+	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|policies"
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
 ifeq ($(CLUSTER),current)
@@ -54,7 +54,8 @@ pr: .venv/ready  ## the report of a change to STACK, as a pull request shows it,
 		--base "$(BASE)" $(if $(CRDS),--crds $(CRDS))
 
 verify: .venv/ready  ## check the running platform by what it does (WHAT=foundation, CLUSTER=current)
-	@$(PYTHON) -m pytest tests/cluster --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m pytest tests/cluster tests/policies/test_two_judges.py \
+		tests/policies/test_real_preview.py --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))
 
 test: .venv/ready  ## everything: static checks, unit tests, then the platform on an embedded cluster of its own
 	@echo "[1/3] static checks, about 1 minute; about 30 left, and 30 more where tools and images are not built yet"
@@ -74,7 +75,7 @@ check: .venv/ready  ## formatter, linter, types, import directions, generated fi
 	@$(PYTHON) -m profiles check
 
 unit: .venv/ready  ## the tests that need no cluster
-	@$(PYTHON) -m pytest tests/unit tests/profiles tests/policies tests/test_architecture.py \
+	@$(PYTHON) -m pytest tests/unit tests/profiles tests/policies tests/test_architecture.py tests/test_ci.py \
 		--ignore tests/policies/test_real_preview.py --ignore tests/policies/test_two_judges.py
 
 format: .venv/ready  ## let the formatter and the linter mend what they can
@@ -88,8 +89,12 @@ lock: .venv/ready  ## pin every Python package with its hashes again, from pypro
 	@$(LOCK) --all-extras --group dev --no-emit-package gssapi --no-emit-package requests-gssapi --constraint upstream/clients/requirements.lock \
 		pyproject.toml upstream/clients/requirements.in --output-file requirements.lock
 
-bench: .venv/ready  ## measure: cold and warm `make up`, memory, sizes
+bench: .venv/ready  ## measure: cold and warm `make up`, memory, sizes (WHAT=policies: `make pr` with twenty tenants)
+ifeq ($(WHAT),policies)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m bench.pull_request
+else
 	@$(PYTHON) -m bench
+endif
 
 clean: down  ## take the caches away too: the next `make up` builds everything again
 	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/longhouse" .venv
