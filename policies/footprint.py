@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_EVERY_SECONDS: Final = 0.5
+_EVERY_SECONDS: Final = 2.0
+"""What is read takes the kernel a walk through all pages of a process: more often would show in the time."""
 _PROC: Final = Path("/proc")
 _SHARE: Final = re.compile(r"^Pss:\s+(\d+) kB$", re.MULTILINE)
 
