@@ -46,6 +46,8 @@ _OPS: Final[Mapping[OpType, Op]] = {
 }
 """What each of the engine's steps is to people. Those that only read, refresh or clean up the state are nothing to them."""
 
+_STACK: Final = "pulumi:pulumi:Stack"
+"""Type of the resource that holds what a program exports."""
 _PREVIEW_FAILED: Final = "preview failed"
 """What the engine says of a program that ran well but broke a policy."""
 _PROGRAM_ENDED: Final = "an unhandled error occurred: program exited"
@@ -92,6 +94,10 @@ class Plan:
     """What the throw-away program says that it had to leave out."""
     steps: tuple[Step, ...] = ()
     """The same as `changes`, with all that the objects are and were."""
+    exported_before: Mapping[str, Any] = field(default_factory=dict)
+    """What the stack exported when it was deployed last."""
+    exported: Mapping[str, Any] = field(default_factory=dict)
+    """What it would export."""
 
     @property
     def refused(self) -> bool:
@@ -131,12 +137,18 @@ class Events:
         self._said: list[str] = []
         self._unjudged: list[str] = []
         self._packs: set[str] = set()
+        self._stack: StepEventMetadata | None = None
         self._finished = False
 
     def __call__(self, event: EngineEvent) -> None:
         """Take in one event."""
         if event.resource_pre_event is not None:
             self._step(event.resource_pre_event.metadata)
+        elif event.res_outputs_event is not None:
+            if event.res_outputs_event.metadata.type == _STACK:
+                self._stack = (
+                    event.res_outputs_event.metadata
+                )  # The last one is of what the program exported.
         elif event.policy_event is not None:
             self._findings.append(_finding(event.policy_event))
         elif event.diagnostic_event is not None:
@@ -200,6 +212,8 @@ class Events:
             unused=_idle(exemptions, rules, steps),
             unjudged=tuple(dict.fromkeys(self._unjudged)),
             steps=steps,
+            exported_before=_outputs(self._stack.old if self._stack else None),
+            exported=_outputs(self._stack.new if self._stack else None),
         )
 
     def _step(self, metadata: StepEventMetadata) -> None:
@@ -247,6 +261,10 @@ def _steps(found: _Object) -> list[Step]:
     old, new = _resources(found.old), _resources(found.new if found.op is not Op.DELETE else None)
     retained = bool(found.old and found.old.retain_on_delete)
     return [Step(found.op, before, after, retained) for before, after in zip_longest(old, new)]
+
+
+def _outputs(state: StepEventStateMetadata | None) -> Mapping[str, Any]:
+    return (state.outputs if state else None) or {}
 
 
 def _resources(state: StepEventStateMetadata | None) -> tuple[Resource, ...]:

@@ -28,7 +28,7 @@ from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
 from modules.kit import image_lock
-from policies import base_state, crds, images, waivers
+from policies import base_state, crds, images, stays, waivers
 from policies.crds import Definition
 from policies.plan import Events, Finding, Plan, in_order
 from policies.resource import Resource
@@ -119,9 +119,10 @@ def run(
         *plan.findings,
         *images.outside(plan.steps, lock, digests=not stack.startswith("local")),
         *crds.dangers(plan.steps, cluster),
+        *stays.broken(plan.exported_before, plan.exported),
         *(() if plan.errors else gates(plan)),
     )
-    plan = replace(plan, findings=in_order(found))
+    plan = replace(plan, findings=in_order(dict.fromkeys(found)))
     judged = waivers.apply(plan, filed, stack, today, against_state=why is None or base is not None)
     return Preview(stack, judged.plan, why, judged.waived, (*plan.unjudged, *judged.notices), base)
 

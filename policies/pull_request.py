@@ -21,7 +21,6 @@ from policies.cost import Bill, bills, over_budget
 from policies.crds import Change as KindChange
 from policies.crds import Definition, changes
 from policies.dry_run import Asked
-from policies.fixed import changed
 from policies.footprint import footprint
 from policies.images import images
 from policies.isolation.matrix import Matrix, proof
@@ -29,6 +28,7 @@ from policies.plan import Change, Finding, Plan, totals
 from policies.preview import Preview
 from policies.prices import read
 from policies.rule import Op, Severity
+from policies.stays import broken, exports
 from policies.waivers import Waived
 from profiles.load import load
 from profiles.model import Profile
@@ -101,7 +101,7 @@ def review(
                 *proofs[0].findings,
                 *(each for each in asked[0].findings if each.subject not in said),  # By a rule already.
                 *over_budget(after, prices.currency),
-                *(changed(old, profile) if old is not None else ()),
+                *(broken(exports(old), exports(profile)) if old is not None else ()),
             )
 
         try:

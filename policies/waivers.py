@@ -21,9 +21,9 @@ from modules.kit.names import DnsLabel
 from policies.catalogue import RULES
 from policies.crds import VERSIONS
 from policies.day import Day
-from policies.fixed import FIXED
 from policies.plan import Finding, Plan
 from policies.rule import PlanRule
+from policies.stays import FIXED, KEPT
 from profiles import schema, source
 from profiles.problems import Problem, near
 from profiles.structure import build, check
@@ -35,7 +35,7 @@ LONGEST: Final = timedelta(days=90)
 """A waiver is for a change that is about to be made; one for longer would be a rule switched off."""
 
 WAIVABLE: Final = frozenset(
-    (*(rule.id for rule in RULES if isinstance(rule, PlanRule)), FIXED.id, VERSIONS.id)
+    (*(rule.id for rule in RULES if isinstance(rule, PlanRule)), FIXED.id, VERSIONS.id, KEPT.id)
 )
 """Rules about what a change destroys. What is declared badly is no accident, and has exemptions in code."""
 

@@ -50,7 +50,7 @@ def facts(profile: Profile) -> tuple[Fact, ...]:
     """Everything that stays once the profile is deployed."""
     unused = tuple(_unused(profile))
     data = profile.model_dump(mode="json")
-    marked = (found for key in sorted(immutable_keys()) for found in _at(data, key))
+    marked = (found for key in sorted(immutable_keys()) for found in values(data, key))
     return (
         *(Fact(dotted(key), key, value) for key, value in marked if key not in unused),
         *_kafka(profile),
@@ -86,18 +86,25 @@ def refuse(deployed: Record, wanted: Profile, remedy: str, directory: Path = DIR
         nearest = next(
             each.key[:depth] for depth in range(len(each.key), -1, -1) if each.key[:depth] in where
         )
-        value = next((value for _, value in _at(data, each.key)), MISSING)
+        value = next((value for _, value in values(data, each.key)), MISSING)
         file, line = where[nearest]
         problems.append(Problem(file, line, dotted(each.key), value, each.message, each.remedy))
     raise ProfileError(wanted.name, problems)
 
 
+def differs(deployed: Value, wanted: Value) -> bool:
+    """Whether a fact does not stay."""
+    if isinstance(wanted, list) and isinstance(deployed, list):
+        return not set(deployed) <= set(wanted)
+    return wanted != deployed
+
+
 def _difference(wanted: Fact, deployed: Value) -> str:
+    if not differs(deployed, wanted.value):
+        return ""
     if isinstance(wanted.value, list) and isinstance(deployed, list):
         lost = [name for name in deployed if name not in wanted.value]
-        return f"leaves out what is deployed, {', '.join(lost)}: {wanted.why}" if lost else ""
-    if wanted.value == deployed:
-        return ""
+        return f"leaves out what is deployed, {', '.join(lost)}: {wanted.why}"
     return f"is fixed, and {_said(wanted, deployed)}: {wanted.why}"
 
 
@@ -108,13 +115,13 @@ def _said(wanted: Fact, deployed: Value) -> str:
     return f"with it the {wanted.name}, {shown(wanted.value)} instead of {shown(deployed)}"
 
 
-def _at(data: Any, pattern: Key, key: Key = ()) -> Iterator[tuple[Key, Any]]:
+def values(data: Any, pattern: Key, key: Key = ()) -> Iterator[tuple[Key, Any]]:
     """The keys that a pattern means, with their values; `*` stands for every name."""
     if not pattern:
         yield key, data
     elif isinstance(data, dict):
         for name in data if pattern[0] == "*" else {pattern[0]} & data.keys():
-            yield from _at(data[name], pattern[1:], (*key, name))
+            yield from values(data[name], pattern[1:], (*key, name))
 
 
 def _unused(profile: Profile) -> Iterator[Key]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pulumi
 
 from modules.kit.credentials import FIRST_EPOCH, Credentials
-from profiles import fixed
+from profiles import fixed, kept
 from profiles.load import load
-from stacks.deploy import FIXED
+from stacks.deploy import FIXED, KEPT
 from stacks.platform import platform
 
 config = pulumi.Config()
@@ -18,4 +18,5 @@ deployed = platform(
 )
 pulumi.export("profile", deployed.profile)
 pulumi.export(FIXED, fixed.record(profile))
+pulumi.export(KEPT, kept.record(profile))
 pulumi.export("namespaces", dict(deployed.namespaces))

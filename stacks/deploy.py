@@ -28,6 +28,8 @@ CHECKOUT = Path(__file__).parent.parent
 SECRET = f"{PROJECT}:masterSecret"
 FIXED = "fixed"
 """Output of a stack: what cannot change of the profile that it deployed."""
+KEPT = "kept"
+"""Output of a stack: how much of their data its stores keep."""
 
 
 class DeployError(Exception):

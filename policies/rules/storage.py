@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from policies.claim import (
     META,
@@ -17,7 +17,16 @@ from policies.claim import (
     over,
     over_pods,
 )
-from policies.resource import CUSTOM_RESOURCE_DEFINITION, NAMESPACE, Record, Resource, at, record
+from policies.resource import (
+    CUSTOM_RESOURCE_DEFINITION,
+    NAMESPACE,
+    UNKNOWN,
+    Record,
+    Resource,
+    at,
+    record,
+    records,
+)
 from policies.rule import SEVERAL, Family, Fault, Op, PlanRule, ResourceRule, Severity, StackRule, Step
 
 STATEFUL: Final[dict[str, str]] = {
@@ -41,10 +50,58 @@ STATEFUL: Final[dict[str, str]] = {
 """Kinds that hold data, and what goes when one goes. Secrets are not among them: those declared here are derived, and come back the same."""
 
 
+_CHANGE: Final = (
+    "It is about what would be done, which the API server learns one object at a time and too late."
+)
+
+
 def _destroyed(step: Step) -> Iterator[str]:
     lost = STATEFUL.get(step.resource.kind)
+    if step.old and step.old.kind == _STATEFUL_SET and not _volumes(step.old.props):
+        return
     if lost and step.op in (Op.DELETE, Op.REPLACE) and not step.retained:
         yield f"would be {'deleted' if step.op is Op.DELETE else 'replaced'}, and with it {lost}"
+
+
+def _scaled_down(step: Step) -> Iterator[str]:
+    for before, now in _changed_in_place(step):
+        had, has = _replicas(before), _replicas(now)
+        if _volumes(before) and (UNKNOWN in (had, has) or has < had):
+            yield f"would have {has} replicas instead of {had}, and nobody moves what is on the others' volumes"
+
+
+def _unmounted(step: Step) -> Iterator[str]:
+    for before, now in _changed_in_place(step):
+        for claim, path in sorted(_mounts(before) - _mounts(now)):
+            if claim in _volumes(before):
+                yield f"would no longer see its volume {claim} at {path}, and what it writes there goes with its pods"
+
+
+def _changed_in_place(step: Step) -> Iterator[tuple[Record, Record]]:
+    """A server before and after. Of what is replaced instead, LH-S-001 tells."""
+    if step.op is Op.UPDATE and step.old and step.new and step.new.kind == _STATEFUL_SET:
+        yield step.old.props, step.new.props
+
+
+def _replicas(server: Record) -> Any:
+    value = at(server, "spec", "replicas")
+    return 1 if value is None else int(value) if isinstance(value, (int, float)) else UNKNOWN
+
+
+def _volumes(server: Record) -> set[str]:
+    """Names of the volumes that each of its pods has for itself. Without any, nothing is lost with a server."""
+    claims = records(at(server, "spec", "volumeClaimTemplates"))
+    return {str(at(each, "metadata", "name")) for each in claims}
+
+
+def _mounts(server: Record) -> set[tuple[str, str]]:
+    """Each volume, and where a container sees which part of it."""
+    containers = records(at(server, "spec", "template", "spec", "containers"))
+    mounts = (mount for container in containers for mount in records(container.get("volumeMounts")))
+    return {
+        (str(each.get("name")), f"{each.get('mountPath')} {each.get('subPath', '')}".strip())
+        for each in mounts
+    }
 
 
 _CLAIM: Final = Name("claim")
@@ -179,7 +236,7 @@ RULES: Final = (
         fix="Keep the old name, or give the new resource an alias of the old one; to let go of data, declare retain_on_delete first.",
         severity=Severity.ERROR,
         family=Family.STORAGE,
-        pull_request_only="It is about what would be done, which the API server learns one object at a time and too late.",
+        pull_request_only=_CHANGE,
         check=_destroyed,
     ),
     ResourceRule(
@@ -308,5 +365,26 @@ RULES: Final = (
         family=Family.STORAGE,
         references=("cass-operator v1.30.0, api v1beta1: DeletePVCAnnotation",),
         check=_DATACENTER_GONE,
+    ),
+    PlanRule(
+        id="LH-S-015",
+        title="No server with volumes gets fewer replicas",
+        reason="Kubernetes takes the last pods away, whatever only they hold; a store that moves data first is asked to by its own commands, or by an operator.",
+        fix="Keep the number, or move the data off the last replicas first, and then waive it.",
+        severity=Severity.ERROR,
+        family=Family.STORAGE,
+        references=("Kubernetes, StatefulSets: Deployment and Scaling Guarantees",),
+        pull_request_only=_CHANGE,
+        check=_scaled_down,
+    ),
+    PlanRule(
+        id="LH-S-016",
+        title="A server's volumes stay where they are mounted",
+        reason="A server that no longer finds its volume starts empty, and what it then writes is gone with the pod.",
+        fix="Mount it where it was; to move it, show that the server looks there too, and waive it.",
+        severity=Severity.ERROR,
+        family=Family.STORAGE,
+        pull_request_only=_CHANGE,
+        check=_unmounted,
     ),
 )

@@ -37,7 +37,11 @@ def test_each_rule_over_resources_has_a_case_that_it_refuses(each: ResourceRule)
 
 
 def test_rules_over_plans_are_shown_by_the_tests_of_their_family() -> None:
-    assert [rule.id for rule in RULES if isinstance(rule, PlanRule)] == ["LH-S-001"]
+    assert [rule.id for rule in RULES if isinstance(rule, PlanRule)] == [
+        "LH-S-001",
+        "LH-S-015",
+        "LH-S-016",
+    ]
 
 
 def test_no_two_cases_have_one_title_in_one_family() -> None:

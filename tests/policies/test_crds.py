@@ -1,4 +1,4 @@
-"""The gate on versions of kinds, and that on keys fixed at the first deployment."""
+"""The gate on versions of kinds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 
 from policies.crds import changes, dangers, of_cluster
-from policies.fixed import changed
 from policies.rule import Op, Severity, Step
-from profiles.load import load
-from profiles.model import Profile
 from tests.policies.objects import resource
 
 
@@ -107,36 +104,3 @@ def test_changes_are_told_and_what_stays_is_not() -> None:
     assert change.new is not None
     assert change.new.served == ("v2", "v1")
     assert changes([Step(Op.SAME, _THING, _THING)]) == []
-
-
-# Fixed keys
-
-
-def _edited(**changes: Any) -> Profile:
-    profile = load("onprem")
-    return profile.model_copy(update=changes)
-
-
-def test_a_fixed_key_that_changes_is_refused_by_its_name() -> None:
-    old = load("onprem")
-    cluster = old.cluster.model_copy(update={"pod_cidr": "10.200.0.0/14"})
-    assert [each.message for each in changed(old, _edited(cluster=cluster))] == [
-        'cluster.pod_cidr was "10.128.0.0/14" and would be "10.200.0.0/14"'
-    ]
-
-
-def test_a_fixed_key_of_every_record_is_watched() -> None:
-    old = load("onprem")
-    moved = {**old.node_pools, "l4": old.node_pools["l4"].model_copy(update={"region": "eu-west-1"})}
-    assert [each.message for each in changed(old, _edited(node_pools=moved))] == [
-        'node_pools.l4.region was null and would be "eu-west-1"'
-    ]
-
-
-def test_records_that_come_and_go_and_other_keys_are_not_fixed() -> None:
-    old = load("onprem")
-    fewer = {name: pool for name, pool in old.node_pools.items() if name != "l4"}
-    assert list(changed(old, _edited(node_pools=fewer))) == []
-    assert list(changed(_edited(node_pools=fewer), old)) == []
-    assert list(changed(old, _edited(owner="somebody-else"))) == []
-    assert list(changed(old, old)) == []

@@ -11,6 +11,7 @@ from pulumi.automation.events import (
     OpType,
     PolicyEvent,
     ResourcePreEvent,
+    ResOutputsEvent,
     StepEventMetadata,
     StepEventStateMetadata,
     SummaryEvent,
@@ -277,3 +278,26 @@ def test_the_listener_says_how_far_it_is() -> None:
 def test_rules_over_resources_are_left_to_the_pack() -> None:
     bad = _step(OpType.CREATE, "kubernetes:core/v1:Pod", "p", labels={})
     assert _plan(bad, rules=RULES).findings == ()
+
+
+def _outputs(kind: str, before: dict[str, Any], now: dict[str, Any]) -> EngineEvent:
+    old, new = (StepEventStateMetadata(kind, "", "", "", "", outputs=each) for each in (before, now))
+    step = StepEventMetadata(OpType.SAME, "", kind, "", old=old, new=new)
+    return EngineEvent(0, 0, res_outputs_event=ResOutputsEvent(step))
+
+
+def test_what_the_stack_exported_and_would_export_is_kept() -> None:
+    stack = "pulumi:pulumi:Stack"
+    before, now = {"fixed": {"kafka.disk": "1Ti"}}, {"fixed": {"kafka.disk": "2Ti"}}
+    plan = _plan(
+        _outputs(
+            stack, before, before
+        ),  # Before the program has exported anything, the engine shows what was.
+        _outputs(stack, before, now),
+        _outputs(_TENANT, {}, {"namespace": "tenant-atlas"}),
+    )
+    assert (plan.exported_before, plan.exported) == (before, now)
+
+
+def test_a_program_that_exports_nothing_has_nothing_to_compare() -> None:
+    assert (_plan().exported_before, _plan().exported) == ({}, {})

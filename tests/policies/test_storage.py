@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from policies.resource import Resource
 from policies.rule import Op, Step
 from policies.rules.storage import STATEFUL
 from tests.policies.objects import (
@@ -128,7 +129,8 @@ def _object(kind: str) -> dict[str, object]:
 @pytest.mark.parametrize("kind", sorted(STATEFUL))
 @pytest.mark.parametrize(("op", "word"), [(Op.DELETE, "deleted"), (Op.REPLACE, "replaced")])
 def test_what_holds_data_is_neither_deleted_nor_replaced(kind: str, op: Op, word: str) -> None:
-    old = resource(_object(kind))
+    claims = {"spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}}
+    old = resource({**_object(kind), **claims} if kind == "apps/StatefulSet" else _object(kind))
     step = Step(op, old, old if op is Op.REPLACE else None)
 
     text = f"{kind.rpartition('/')[2]} tenant-atlas/it: would be {word}, and with it {STATEFUL[kind]}"
@@ -147,7 +149,56 @@ def test_what_pulumi_only_forgets_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["apps/Deployment", "core/Secret", "kueue.x-k8s.io/ClusterQueue", "minio.min.io/Policy"]
+    "kind",
+    [
+        "apps/Deployment",
+        "apps/StatefulSet",
+        "core/Secret",
+        "kueue.x-k8s.io/ClusterQueue",
+        "minio.min.io/Policy",
+    ],
 )
 def test_what_holds_no_data_may_be_deleted(kind: str) -> None:
     assert found(compliant(), [Step(Op.DELETE, resource(_object(kind)), None)]) == []
+
+
+def _server(
+    replicas: int | None = 3, path: str = "/data", mounted: bool = True, claims: bool = True
+) -> Resource:
+    mounts = [{"name": "data", "mountPath": path}] if mounted else []
+    template = {"spec": {"containers": [{"name": "db", "volumeMounts": mounts}]}}
+    volumes = [{"metadata": {"name": "data"}}] if claims else []
+    number = {} if replicas is None else {"replicas": replicas}
+    spec = {"template": template, "volumeClaimTemplates": volumes, **number}
+    return resource({**_object("apps/StatefulSet"), "spec": spec})
+
+
+_IT = "StatefulSet tenant-atlas/it: "
+_REST = "and nobody moves what is on the others' volumes"
+_LOST = "and what it writes there goes with its pods"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (_server(3), _server(1), ("LH-S-015", f"{_IT}would have 1 replicas instead of 3, {_REST}")),
+        (_server(3), _server(None), ("LH-S-015", f"{_IT}would have 1 replicas instead of 3, {_REST}")),
+        (_server(3), _server(3, "/srv"), ("LH-S-016", f"{_IT}would no longer see its volume data at /data, {_LOST}")),
+        (_server(3), _server(3, mounted=False), ("LH-S-016", f"{_IT}would no longer see its volume data at /data, {_LOST}")),
+    ],
+)  # fmt: skip
+def test_no_server_leaves_its_volumes_behind(old: Resource, new: Resource, said: tuple[str, str]) -> None:
+    assert found(compliant(), [Step(Op.UPDATE, old, new)]) == [said]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (_server(3), _server(5)),
+        (_server(1), _server(None)),
+        (_server(3, claims=False), _server(1, claims=False)),
+        (_server(3, claims=False), _server(3, "/srv", claims=False)),
+    ],
+)
+def test_a_server_may_grow_and_one_without_volumes_may_change(old: Resource, new: Resource) -> None:
+    assert found(compliant(), [Step(Op.UPDATE, old, new)]) == []

@@ -72,7 +72,7 @@ def test_no_folder_holds_no_waiver(tmp_path: Path) -> None:
         ({"expires": "31.12.2026"}, 6, 'expires = "31.12.2026"', "write it like 2026-12-31"),
         ({"expires": "2026-02-31"}, 6, "is no day of the calendar", "write it like 2026-12-31"),
         ({"expires": "2027-11-21"}, 6, "is more than 90 days ahead", "write 2027-02-19 or earlier"),
-        ({"rule": "LH-W-002"}, 2, "is no rule that can be waived", "write one of LH-P-002, LH-P-003, LH-S-001"),
+        ({"rule": "LH-W-002"}, 2, "is no rule that can be waived", "write one of LH-P-002, LH-P-003, LH-P-007, LH-S-001, LH-S-015, LH-S-016"),
         ({"rule": "all"}, 2, 'rule = "all"', "see the reference"),
         ({"reason": "ok"}, 4, 'reason = "ok"', ""),
         ({"resources": "*"}, 7, "resources", "did you mean resource?"),

@@ -15,7 +15,7 @@ from modules.foundation.gpu_pools.config import Site
 from modules.foundation.queueing.shares import may_burst
 from modules.kit import names as platform_names
 from modules.kit.credentials import Credentials
-from profiles import fixed
+from profiles import fixed, kept
 from profiles.load import load, names
 from stacks.platform import platform
 from tests.conftest import Recording, record
@@ -144,6 +144,7 @@ def test_the_program_declares_the_profile_that_the_stack_names(
     assert exported == {
         "profile": profile,
         "fixed": fixed.record(load(profile)),
+        "kept": kept.record(load(profile)),
         "namespaces": {name: platform_names.namespace(name) for name in load(profile).tenants},
     }
 
