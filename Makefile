@@ -55,16 +55,17 @@ pr: .venv/ready  ## the report of a change to STACK, as a pull request shows it,
 
 verify: .venv/ready  ## check the running platform by what it does (WHAT=foundation, CLUSTER=current)
 	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m pytest tests/cluster tests/policies/test_two_judges.py \
-		tests/policies/test_real_preview.py --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))
+		tests/policies/test_real_preview.py tests/policies/test_edits.py --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))
 
 test: .venv/ready  ## everything: static checks, unit tests, then the platform on an embedded cluster of its own
-	@echo "[1/3] static checks, about 1 minute; about 30 left, and 30 more where tools and images are not built yet"
+	@echo "[1/3] static checks, about 1 minute; about 34 left, and 30 more where tools and images are not built yet"
 	@$(MAKE) --no-print-directory check
-	@echo "[2/3] tests that need no cluster, about 3 minutes; about 29 left"
+	@echo "[2/3] tests that need no cluster, about 3 minutes; about 33 left"
 	@$(MAKE) --no-print-directory unit
-	@echo "[3/3] an embedded cluster from up to down, about 26 minutes"
+	@echo "[3/3] an embedded cluster from up to down, about 30 minutes"
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose \
-		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_leaving.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py \
+		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_leaving.py \
+		tests/policies/test_edits.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py \
 		tests/lifecycle/test_down.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py
 
 check: .venv/ready  ## formatter, linter, types, import directions, generated files
@@ -76,7 +77,7 @@ check: .venv/ready  ## formatter, linter, types, import directions, generated fi
 
 unit: .venv/ready  ## the tests that need no cluster
 	@$(PYTHON) -m pytest tests/unit tests/profiles tests/policies tests/test_architecture.py tests/test_ci.py \
-		--ignore tests/policies/test_real_preview.py --ignore tests/policies/test_two_judges.py
+		--ignore tests/policies/test_edits.py --ignore tests/policies/test_real_preview.py --ignore tests/policies/test_two_judges.py
 
 format: .venv/ready  ## let the formatter and the linter mend what they can
 	@ruff format . && ruff check --fix .
