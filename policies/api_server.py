@@ -91,9 +91,13 @@ class ApiServer:
 
     def established(self) -> None:
         """Return when every kind is served. Raises ApiServerError when one is not."""
-        done = self.kubectl("wait", "--for=condition=Established", "crds", "--all", "--timeout=60s")
-        if done.returncode != 0:
-            raise ApiServerError(f"kinds are not served: {done.stderr.strip()}")
+        deadline = time.monotonic() + _START_SECONDS
+        # kubectl does not wait for a kind that has no conditions yet: that is an error at once.
+        wait = ("wait", "--for=condition=Established", "crds", "--all", "--timeout=30s")
+        while (done := self.kubectl(*wait)).returncode != 0:
+            if time.monotonic() > deadline:
+                raise ApiServerError(f"kinds are not served: {done.stderr.strip()}")
+            time.sleep(0.3)
 
     @contextmanager
     def client(self) -> Iterator[Client]:

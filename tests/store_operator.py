@@ -81,10 +81,12 @@ class StoreOperator:
             program.build()
         Cluster(load("local"), None).node.import_image(self.image.build(), self.image.reference)
         kinds = [f"--filename={each}" for each in crds]
-        live.kubectl("apply", "--server-side", *kinds)
-        live.kubectl("wait", "--for=condition=Established", *kinds, TIMEOUT)
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         try:
+            live.kubectl("apply", "--server-side", *kinds)
+            # kubectl does not wait for a kind that has no conditions yet: that is an error at once.
+            wait = ("wait", "--for=condition=Established", *kinds, TIMEOUT)
+            live.eventually("its kinds are served", lambda: live.try_kubectl(*wait).returncode == 0)
             live.kubectl("apply", "--server-side", "--filename=-", stdin=text)
             yield
         finally:

@@ -18,7 +18,6 @@ from modules.kit import crds
 from modules.kit.inside import retained
 from modules.kit.inside.api_server import ApiServer as Inside
 from tests.api_server import ApiServer, api_server
-from tests.live import TIMEOUT
 from tests.shipped import declared, manifest
 from upstream import strimzi
 
@@ -30,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """An API server with Strimzi's kinds, two topics, and what the on-premises profile grants in Kafka's namespace."""
     with api_server(tmp_path_factory.mktemp("api-server")) as running:
         running.create(crds.read(sorted(strimzi.crds().glob("*.yaml"))))
-        running.kubectl("wait", "--for=condition=Established", "crds", "--all", TIMEOUT)
+        running.established()
         running.kubectl("create", "namespace", NAMESPACE)
         granted = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap")
         running.create(

@@ -206,8 +206,7 @@ def _prepare(server: ApiServer, corpus: Iterable[Item]) -> None:
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(homes)
     )
     server.create([compliant()["priority"]])
-    done = server.kubectl("wait", "--for=condition=Established", "crds", "--all", "--timeout=60s")
-    assert done.returncode == 0, done.stderr
+    server.established()
 
 
 def _definition(version: str, kind: str) -> Manifest:
