@@ -15,7 +15,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,17 +77,6 @@ class ApiServer:
         """Run kubectl, whatever comes of it."""
         command = [str(self.kubectl_program), f"--kubeconfig={self.kubeconfig}", *words]
         return subprocess.run(command, check=False, capture_output=True, text=True, input=stdin)
-
-    def create(self, objects: Iterable[Mapping[str, Any]]) -> None:
-        """Create objects; an AssertionError with what was complained of when one is refused."""
-        done = self.kubectl("create", "--filename=-", stdin=_list(objects))
-        assert done.returncode == 0, done.stderr
-
-    def refusals(self, objects: Iterable[Mapping[str, Any]]) -> str:
-        """Why the API server would not take some of the objects, unknown fields included; empty when it would take all."""
-        words = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-")
-        done = self.kubectl(*words, stdin=_list(objects))
-        return "" if done.returncode == 0 else done.stderr.strip()
 
     def established(self) -> None:
         """Return when every kind is served. Raises ApiServerError when one is not."""
@@ -252,7 +241,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _list(objects: Iterable[Mapping[str, Any]]) -> str:
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from policies import api_server as throw_away
-from policies.api_server import Answer, ApiServer, Client, Programs
+from policies.api_server import Answer, Client, Programs
 from sandbox import tools
 
 __all__ = ["Answer", "ApiServer", "Client", "api_server"]
+
+
+class ApiServer(throw_away.ApiServer):
+    """One that is given objects."""
+
+    def create(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Create objects; an AssertionError with what was complained of when one is refused."""
+        done = self.kubectl("create", "--filename=-", stdin=_list(objects))
+        assert done.returncode == 0, done.stderr
+
+    def refusals(self, objects: Iterable[Mapping[str, Any]]) -> str:
+        """Why the API server would not take some of the objects, unknown fields included; empty when it would take all."""
+        words = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-")
+        done = self.kubectl(*words, stdin=_list(objects))
+        return "" if done.returncode == 0 else done.stderr.strip()
 
 
 @contextmanager
@@ -23,7 +40,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
     )
     with throw_away.started(folder, programs) as running:
         running.wait()
-        yield running
+        yield ApiServer(**vars(running))
 
 
 def _program(tool: tools.Tool, name: str, folder: Path) -> Path:
@@ -33,3 +50,7 @@ def _program(tool: tools.Tool, name: str, folder: Path) -> Path:
     link = folder / name
     link.symlink_to(built)
     return link
+
+
+def _list(objects: Iterable[Mapping[str, Any]]) -> str:
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})

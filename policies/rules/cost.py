@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from policies.claim import SPEC, forbid, over, require
+from policies.claim import forbid, over, require
+from policies.expression import SPEC
 from policies.resource import NAMESPACE, RESOURCE_QUOTA, Resource, at, record
 from policies.rule import SEVERAL, Family, Fault, ResourceRule, Severity, StackRule
 

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from policies.claim import (
-    IN_TENANT,
-    OBJECT,
-    POD_SPEC,
-    Clause,
-    Name,
-    any_of,
-    each,
-    forbid,
-    over,
-    over_pods,
-)
+from policies.claim import Clause, each, forbid, over, over_pods
+from policies.expression import IN_TENANT, OBJECT, POD_SPEC, Name, any_of
 from policies.resource import Resource
 from policies.rule import Family, ResourceRule, Severity
 

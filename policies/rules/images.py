@@ -4,22 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from policies.claim import (
-    BODY,
-    CONTAINERS,
-    POD_SPEC,
-    WHERE,
-    Clause,
-    Condition,
-    Each,
-    Name,
-    Term,
-    Text,
-    each,
-    either,
-    forbid,
-    over_pods,
-)
+from policies.claim import CONTAINERS, Clause, Each, each, forbid, over_pods
+from policies.expression import BODY, POD_SPEC, WHERE, Condition, Name, Term, Text, either
 from policies.rule import Family, ResourceRule, Severity
 
 _VOLUME: Final = Name("volume")

@@ -6,24 +6,19 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from modules.kit import labels
-from policies.claim import (
+from policies.claim import Clause, each, each_entry, forbid, over, require
+from policies.expression import (
     IN_TENANT,
     META,
     NAMESPACE,
     SPEC,
     TENANTS,
     AfterDot,
-    Clause,
     Condition,
     Name,
     Term,
     any_of,
-    each,
-    each_entry,
     either,
-    forbid,
-    over,
-    require,
     text,
 )
 from policies.resource import NAMESPACE as NAMESPACE_KIND

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from modules.kit import labels, names
-from policies.claim import (
+from policies.claim import CONTAINERS, WORKLOADS, each, forbid, over, over_pods, require
+from policies.expression import (
     BODY,
-    CONTAINERS,
     IN_TENANT,
     LABELS,
     META,
@@ -16,15 +16,9 @@ from policies.claim import (
     POD_SPEC,
     SPEC,
     WHERE,
-    WORKLOADS,
     Name,
     any_key,
     any_of,
-    each,
-    forbid,
-    over,
-    over_pods,
-    require,
     text,
 )
 from policies.rule import Family, ResourceRule, Severity

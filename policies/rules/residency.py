@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from modules.kit import labels
-from policies.claim import LABELS, META, SPEC, TENANTS, forbid, over, require
+from policies.claim import forbid, over, require
+from policies.expression import LABELS, META, SPEC, TENANTS
 from policies.resource import NAMESPACE, Resource, at, record, records
 from policies.rule import SEVERAL, Family, Fault, ResourceRule, Severity, StackRule
 

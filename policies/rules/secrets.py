@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from policies.claim import (
-    BODY,
-    CONTAINERS,
-    IN_TENANT,
-    OBJECT,
-    SPEC,
-    WHERE,
-    Name,
-    each,
-    each_entry,
-    forbid,
-    over,
-    over_pods,
-)
+from policies.claim import CONTAINERS, each, each_entry, forbid, over, over_pods
+from policies.expression import BODY, IN_TENANT, OBJECT, SPEC, WHERE, Name
 from policies.rule import Family, ResourceRule, Severity
 
 _CIS: Final = "CIS Kubernetes Benchmark: 5.4 Secrets Management"

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from policies.claim import (
-    META,
-    OBJECT,
-    POD_SPEC,
-    SPEC,
-    Name,
-    each,
-    each_entry,
-    forbid,
-    over,
-    over_pods,
-)
+from policies.claim import each, each_entry, forbid, over, over_pods
+from policies.expression import META, OBJECT, POD_SPEC, SPEC, Name
 from policies.resource import (
     CUSTOM_RESOURCE_DEFINITION,
     NAMESPACE,

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from modules.kit import labels, names
-from policies.claim import (
+from policies.claim import each, forbid, over, require
+from policies.expression import (
     IN_TENANT,
     LABELS,
     META,
@@ -17,11 +18,7 @@ from policies.claim import (
     From,
     Name,
     any_of,
-    each,
     either,
-    forbid,
-    over,
-    require,
     text,
 )
 from policies.resource import LIMIT_RANGE, RESOURCE_QUOTA, UNKNOWN, Resource, at, items, record, records

@@ -10,28 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from policies.claim import (
+from policies.claim import CONTAINERS, WORKLOADS, Clause, each, each_entry, forbid, over, over_pods, require
+from policies.expression import (
     BODY,
     CONTAINER,
-    CONTAINERS,
     POD,
     POD_SPEC,
     SPEC,
     WHERE,
-    WORKLOADS,
-    Clause,
     Condition,
     Name,
     Term,
     any_key,
     any_of,
-    each,
-    each_entry,
     either,
-    forbid,
-    over,
-    over_pods,
-    require,
 )
 from policies.rule import Family, ResourceRule, Severity
 

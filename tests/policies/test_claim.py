@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from policies.claim import (
-    Claim,
-    Condition,
-    Name,
-    any_key,
-    any_of,
-    each,
-    each_entry,
-    either,
-    forbid,
-    over,
-    require,
-    text,
-)
+from policies.claim import Claim, each, each_entry, forbid, over, require
+from policies.expression import Condition, Name, any_key, any_of, either, text
 from policies.resource import UNKNOWN
 from tests.policies.objects import Manifest, resource
 
