@@ -8,7 +8,6 @@ from typing import Any, Final
 from pulumi_policy import (
     EnforcementLevel,
     Policy,
-    PolicyComplianceFramework,
     ReportViolation,
     ResourceValidationArgs,
     ResourceValidationPolicy,
@@ -21,7 +20,7 @@ from policies.catalogue import RULES
 from policies.claim import Claim
 from policies.exemptions import EXEMPTIONS
 from policies.resource import UNKNOWN, Resource, kubernetes_resources
-from policies.rule import ResourceRule, Rule, Severity, StackRule, violations
+from policies.rule import ResourceRule, Rule, Severity, StackRule, Violation, violations
 
 PACK: Final = "longhouse"
 """The pack's name, which its violations carry."""
@@ -33,55 +32,59 @@ _LEVELS: Final = {
 
 
 def policies(rules: Sequence[Rule] = RULES) -> list[Policy]:
-    """One policy for each rule that an engine can run: rules over plans are not among them."""
-    return [made for rule in rules if (made := _policy(rule)) is not None]
+    """One policy for the rules over objects and one for those over stacks, for each severity: a message begins with its rule's id.
+
+    Rules over plans are not among them: an engine shows a pack no plan. A policy for each rule would have the SDK decode every object
+    again for each of them, which takes longer than all rules together.
+    """
+    made: list[Policy] = []
+    for severity, level in _LEVELS.items():
+        held = [rule for rule in rules if rule.severity is severity]
+        resource_rules = [rule for rule in held if isinstance(rule, ResourceRule)]
+        stack_rules = [rule for rule in held if isinstance(rule, StackRule)]
+        if resource_rules:
+            about = _about("objects", severity, level)
+            made.append(ResourceValidationPolicy(validate=_over_resources(resource_rules), **about))
+        if stack_rules:
+            about = _about("stack", severity, level)
+            made.append(StackValidationPolicy(validate=_over_stacks(stack_rules), **about))
+    return made
 
 
-def _policy(rule: Rule) -> Policy | None:
-    if isinstance(rule, ResourceRule):
-        return ResourceValidationPolicy(validate=_over_resources(rule), **_about(rule))
-    if isinstance(rule, StackRule):
-        return StackValidationPolicy(validate=_over_stacks(rule), **_about(rule))
-    return None
-
-
-def _about(rule: Rule) -> dict[str, Any]:
+def _about(what: str, severity: Severity, level: EnforcementLevel) -> dict[str, Any]:
     return {
-        "name": rule.id,
-        "display_name": rule.title,
-        "description": f"{rule.title}. {rule.fix}",
-        "enforcement_level": _LEVELS[rule.severity],
-        "framework": PolicyComplianceFramework(specification="; ".join(rule.references))
-        if rule.references
-        else None,
-        "tags": [rule.family.value],
-        "remediation_steps": rule.fix,
+        "name": f"{what}-{severity.value}",
+        "description": f"Rules of severity {severity.value}; docs/policies.md has the reason and the remedy of each",
+        "enforcement_level": level,
     }
 
 
-def _over_resources(rule: ResourceRule) -> Any:
+def _over_resources(rules: Sequence[ResourceRule]) -> Any:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         kind = Resource(args.urn, args.resource_type.removesuffix("List"), args.name, {}).kind
-        if isinstance(rule.check, Claim) and not rule.check.concerns(kind):
-            return  # Reading the properties takes most of the time.
+        concerned = [rule for rule in rules if not isinstance(rule.check, Claim) or rule.check.concerns(kind)]
         resources = kubernetes_resources(args.urn, args.resource_type, args.name, plain(args.props))
-        for violation in violations([rule], resources, exemptions=EXEMPTIONS):
-            report(violation.text, None)
+        for violation in violations(concerned, resources, exemptions=EXEMPTIONS):
+            report(_said(violation), None)
 
     return validate
 
 
-def _over_stacks(rule: StackRule) -> Any:
+def _over_stacks(rules: Sequence[StackRule]) -> Any:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         resources = [
             resource
             for each in args.resources
             for resource in kubernetes_resources(each.urn, each.resource_type, each.name, plain(each.props))
         ]
-        for violation in violations([rule], resources, exemptions=EXEMPTIONS):
-            report(violation.text, violation.resource.urn)
+        for violation in violations(rules, resources, exemptions=EXEMPTIONS):
+            report(_said(violation), violation.resource.urn)
 
     return validate
+
+
+def _said(violation: Violation) -> str:
+    return f"{violation.rule.id} {violation.text}"
 
 
 def plain(value: Any) -> Any:

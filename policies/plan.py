@@ -246,14 +246,14 @@ def _unique(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _finding(event: PolicyEvent) -> Finding:
-    """A violation as the engine reports it. The SDK drops the URN, so the pack begins its messages with the object."""
+    """A violation as the engine reports it. It has neither rule nor URN, so the pack begins its messages with the rule and the object."""
     severity = Severity.ERROR if event.enforcement_level == "mandatory" else Severity.WARNING
-    known = {rule.id: rule for rule in RULES}
     _description, _, text = event.message.strip().partition("\n")
-    if event.policy_pack_name != PACK or event.policy_name not in known or not text:
+    id, _, said = text.partition(" ")
+    rule = next((each for each in RULES if each.id == id), None)
+    if event.policy_pack_name != PACK or rule is None:
         return Finding(event.policy_name, severity, "", event.message.strip(), event.policy_pack_name, "")
-    rule = known[event.policy_name]
-    subject, _, message = text.partition(": ")
+    subject, _, message = said.partition(": ")
     return Finding(rule.id, severity, subject, message, rule.title, rule.fix)
 
 
@@ -301,11 +301,8 @@ def _idle(
     exemptions: Sequence[Exemption], rules: Sequence[Rule], steps: Sequence[Step]
 ) -> tuple[Exemption, ...]:
     resources = [step.new for step in steps if step.new is not None]
-    concerned = [
-        each
-        for each in exemptions
-        if any(each.covers(rule, resource) for rule in rules for resource in resources)
-    ]
+    declared = {(each.type, each.namespace, each.object_name) for each in resources}
+    concerned = [each for each in exemptions if each.subject in declared]
     return unused(concerned, rules, resources, steps) if concerned else ()
 
 

@@ -129,10 +129,15 @@ class Exemption:
     """The object's name in the cluster."""
     reason: str
 
+    @property
+    def subject(self) -> tuple[str, str | None, str]:
+        """The object: type, namespace and name."""
+        return self.type, self.namespace, self.name
+
     def covers(self, rule: Rule, resource: Resource) -> bool:
         """Whether it speaks of this rule and this object."""
         found = (resource.type, resource.namespace, resource.object_name)
-        return self.rule == rule.id and found == (self.type, self.namespace, self.name)
+        return self.rule == rule.id and found == self.subject
 
 
 @dataclass(frozen=True)
