@@ -63,7 +63,7 @@ test: .venv/ready  ## everything: static checks, unit tests, then the platform o
 	@echo "[2/3] tests that need no cluster, about 3 minutes; about 33 left"
 	@$(MAKE) --no-print-directory unit
 	@echo "[3/3] an embedded cluster from up to down, about 30 minutes"
-	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose \
+	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose --durations=25 \
 		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_leaving.py \
 		tests/policies/test_edits.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py \
 		tests/lifecycle/test_down.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py

@@ -94,6 +94,11 @@ class Live:
         """Objects of a kind."""
         return list(self.get(*words)["items"])
 
+    def real_nodes(self) -> set[str]:
+        """Names of the nodes on which pods really run: all of a real cluster, and those of the embedded one that are not simulated."""
+        nodes = (each["metadata"] for each in self.items("nodes"))
+        return {each["name"] for each in nodes if "kwok.x-k8s.io/node" not in each.get("annotations", {})}
+
     def create(self, manifest: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
         """Try to create an object."""
         return self.try_kubectl("create", "--filename=-", stdin=json.dumps(manifest))
