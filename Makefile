@@ -21,14 +21,14 @@ help:  ## list the commands
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
 ifeq ($(CLUSTER),current)
-	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m stacks.current up --profile $(PROFILE) $(if $(YES),--yes)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m stacks.fleet up --profile $(PROFILE) $(if $(YES),--yes)
 else
 	@$(PYTHON) -m sandbox up --profile $(PROFILE)
 endif
 
 down: .venv/ready  ## stop the embedded cluster and take away all but the caches (CLUSTER=current: what was deployed there)
 ifeq ($(CLUSTER),current)
-	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m stacks.current destroy --profile $(PROFILE) $(if $(YES),--yes)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m stacks.fleet destroy --profile $(PROFILE) $(if $(YES),--yes)
 else
 	@$(PYTHON) -m sandbox down
 endif

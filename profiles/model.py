@@ -20,6 +20,7 @@ from modules.kit.cluster import Cluster, Identity
 from modules.kit.model import FILLED, FrozenMap, Model
 from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
 from modules.kit.network import Reach
+from modules.kit.parts import Part, Stacks
 
 BASE = "base"
 """The profile that holds shared choices only: others extend it, nobody deploys it."""
@@ -39,6 +40,9 @@ class Profile(Model):
 
     cluster: Cluster
     """What the platform has to know of the cluster that it is deployed to."""
+
+    stacks: Stacks | None = None
+    """How the environment is cut into stacks; null for one that holds everything, which is right for up to some dozens of tenants."""
 
     admission: Admission = Admission()
     """How requests are admitted to the cluster."""
@@ -80,6 +84,10 @@ class Profile(Model):
     def is_local(self) -> bool:
         """Whether the profile is for the embedded cluster on one machine, where some safety rules cannot hold."""
         return self.name == "local" or self.name.startswith("local-")
+
+    def part(self, group: int | None = None) -> Part:
+        """What of it the platform's stack declares, or that of a group."""
+        return Part.of(self.stacks, self.tenants, group)
 
     @property
     def backed_up(self) -> dict[str, str]:

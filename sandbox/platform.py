@@ -38,7 +38,11 @@ def target() -> Target:
 
 
 def refuse_what_cannot_follow(profile: Profile) -> None:
-    """Raise ProfileError where the volumes of what is deployed cannot follow the profile. Touches nothing."""
+    """Raise ProfileError where the volumes of what is deployed cannot follow the profile, DeployError where it is cut into stacks. Touches nothing."""
+    if profile.stacks:
+        raise deploy.DeployError(
+            f"profile {profile.name} is cut into stacks, and the embedded cluster has one: write stacks: null"
+        )
     fixed.refuse(_deployed(), profile, _WAY_OUT)
 
 

@@ -1,4 +1,4 @@
-"""``make up CLUSTER=current``: a profile on the cluster that the kubeconfig's current context names, after asking.
+"""The cluster that the kubeconfig's current context names, and where the state of what is deployed there is kept.
 
 State, backend and passphrase are the user's own where Pulumi is set up on this machine; else a file backend and a
 passphrase are made in the user's data folder, and said so.
@@ -6,34 +6,23 @@ passphrase are made in the user's data folder, and said so.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import secrets
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
-from profiles import fixed
-from profiles.load import load
-from profiles.problems import ProfileError
-from stacks.deploy import (
-    DeployError,
-    Target,
-    configure,
-    deployed,
-    destroy,
-    pulumi_home,
-    search_path,
-    up,
-)
+from profiles.model import Profile
+from stacks.deploy import DeployError, Target, pulumi_home, search_path
 
-_WAY_OUT = "deploy it as a new stack on another cluster, and restore the backups there"
 _DATA = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "longhouse"
 
 
@@ -64,28 +53,9 @@ def current_context(path: str) -> Context:
     return Context(config["current-context"], config["clusters"][0]["cluster"]["server"], text)
 
 
-def main() -> int:
-    """Ask, then deploy or destroy; 0 when done, 1 with a message when not."""
-    parser = argparse.ArgumentParser(prog="python -m stacks.current", description=__doc__)
-    parser.add_argument("command", choices=("up", "destroy"))
-    parser.add_argument("--profile", required=True, help="the profile to deploy, and the stack's name")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    arguments = parser.parse_args()
-    console = Console(highlight=False)
-    try:
-        _run(arguments, console)
-    except (DeployError, ProfileError) as problem:
-        console.print("[red]error[/]  ", end=" ")
-        console.print(str(problem), markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted; run the same command again and it goes on from here")
-        return 130
-    return 0
-
-
-def _run(arguments: argparse.Namespace, console: Console) -> None:
-    profile = load(arguments.profile)
+@contextmanager
+def reached(profile: Profile, console: Console) -> Iterator[Target]:
+    """The profile's stack on the current context's cluster, which is named first. Raises DeployError where the profile belongs to another."""
     path = search_path(Path(sys.executable).parent)
     context = current_context(path)
     if profile.cluster.context not in (None, context.name):
@@ -96,21 +66,15 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
     console.print(
         f"context  {context.name}\nserver   {context.server}\nprofile  {profile.name}", markup=False
     )
-    _ask(f"{arguments.command} profile {profile.name} on context {context.name}?", arguments.yes)
     with tempfile.TemporaryDirectory(prefix="longhouse-") as scratch:
         kubeconfig = Path(scratch) / "kubeconfig"
         kubeconfig.touch(mode=0o600)
         kubeconfig.write_text(context.kubeconfig)
-        target = _target(profile.name, path, kubeconfig, console)
-        if arguments.command == "up":
-            fixed.refuse(deployed(target), profile, _WAY_OUT)
-        action = up if arguments.command == "up" else destroy
-        with console.status("starting Pulumi") as status:
-            changes = action(target, status.update)
-    console.print(", ".join(f"{count} {name}" for name, count in sorted(changes.items())))
+        yield _target(profile.name, path, kubeconfig, console)
 
 
-def _ask(question: str, yes: bool) -> None:
+def ask(question: str, yes: bool) -> None:
+    """Raise DeployError unless somebody says yes, or has said so."""
     if yes:
         return
     if not sys.stdin.isatty():
@@ -125,15 +89,12 @@ def _target(profile: str, path: str, kubeconfig: Path, console: Console) -> Targ
         (_DATA / "state").mkdir(parents=True, exist_ok=True)
         backend = f"file://{_DATA}/state"
         console.print(f"state    {backend} (log in to another backend with `pulumi login`)", markup=False)
-    passphrase = _passphrase_file(kubeconfig.parent)
-    target = Target(
+    return Target(
         # The embedded cluster's own stacks begin with `local`.
         stack=f"{profile}-current" if profile.startswith("local") else profile,
         kubeconfig=kubeconfig, path=path, home=pulumi_home(), backend=backend,
-        passphrase_file=passphrase,
+        passphrase_file=_passphrase_file(kubeconfig.parent),
     )  # fmt: skip
-    configure(target, profile)
-    return target
 
 
 def _logged_in() -> str | None:
@@ -159,7 +120,3 @@ def _passphrase_file(scratch: Path) -> Path:
     own.touch(mode=0o600)
     own.write_text(phrase)
     return own
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import yaml
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
@@ -25,7 +26,9 @@ from profiles import fixed
 
 PROJECT = "longhouse"
 CHECKOUT = Path(__file__).parent.parent
+PROFILE = f"{PROJECT}:profile"
 SECRET = f"{PROJECT}:masterSecret"
+EPOCH = f"{PROJECT}:credentialEpoch"
 FIXED = "fixed"
 """Output of a stack: what cannot change of the profile that it deployed."""
 KEPT = "kept"
@@ -68,6 +71,16 @@ class Target:
         }
 
 
+Log = Callable[[str], object]
+
+
+class _Unselected(automation.LocalWorkspace):
+    """A workspace in which the stack that the user works on stays selected: every command names its stack anyway."""
+
+    def select_stack(self, stack_name: str) -> None:
+        """Leave the selection alone, which stacks that are deployed side by side would fight over."""
+
+
 @dataclass
 class _Watch:
     """Follows the engine's events: what is done, what failed."""
@@ -87,16 +100,44 @@ class _Watch:
             )
 
 
-def configure(target: Target, profile: str) -> None:
-    """Make the stack unless it is there, and set what it lacks: the profile's name, and a master secret made now.
+@dataclass(frozen=True)
+class Settings:
+    """What of a stack's configuration the stacks of one environment share."""
 
-    Raises DeployError with what Pulumi says when it refuses.
+    master_secret: str = field(repr=False)
+    epoch: str | None = None
+
+
+def configure(target: Target, profile: str, shared: Settings | None = None) -> Settings:
+    """Make the stack unless it is there, and set what it lacks: the profile's name, and a master secret made now. One that is given the settings ``shared``
+    with another has those, and is not selected.
+
+    Returns what others may share. Raises DeployError with what Pulumi says when it refuses.
     """
-    where = ("--stack", target.stack)
-    _pulumi(target, "stack", "select", "--create", target.stack)
-    _pulumi(target, "config", "set", *where, f"{PROJECT}:profile", profile)
-    if SECRET not in config_file(target.stack).read_text():
-        _pulumi(target, "config", "set", *where, "--secret", SECRET, stdin=secrets.token_urlsafe(48))
+    if shared is None:
+        _pulumi(target, "stack", "select", "--create", target.stack)
+    elif target.stack not in stacks(target):
+        _pulumi(target, "stack", "init", target.stack, "--no-select")
+    path = config_file(target.stack)
+    found = ((yaml.safe_load(path.read_text()) or {}) if path.exists() else {}).get("config") or {}
+
+    def put(name: str, value: str, *how: str) -> None:
+        _pulumi(target, "config", "set", "--stack", target.stack, *how, name, stdin=value)
+
+    if found.get(PROFILE) != profile:
+        put(PROFILE, profile)
+    has = (
+        _pulumi(target, "config", "get", "--stack", target.stack, SECRET).rstrip("\n")
+        if SECRET in found
+        else None
+    )
+    epoch = str(found[EPOCH]) if EPOCH in found else None
+    settings = shared or Settings(has or secrets.token_urlsafe(48), epoch)
+    if settings.master_secret != has:
+        put(SECRET, settings.master_secret, "--secret")
+    if settings.epoch is not None and settings.epoch != epoch:
+        put(EPOCH, settings.epoch)
+    return settings
 
 
 def config_file(stack: str) -> Path:
@@ -104,28 +145,56 @@ def config_file(stack: str) -> Path:
     return CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml"
 
 
-def _pulumi(target: Target, *words: str, stdin: str | None = None) -> None:
+def _pulumi(target: Target, *words: str, stdin: str | None = None) -> str:
     done = subprocess.run(
         ["pulumi", "--non-interactive", *words], cwd=CHECKOUT, env={**os.environ, **target.environment}, input=stdin,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         raise DeployError(f"pulumi {' '.join(words[:2])}: {done.stderr.strip()}")
+    return done.stdout
 
 
-def up(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
+def stacks(target: Target) -> frozenset[str]:
+    """Every stack that the target's backend has of the project."""
+    listed = json.loads(_pulumi(target, "stack", "ls", "--json"))
+    return frozenset(str(each["name"]).rpartition("/")[2] for each in listed)
+
+
+def up(target: Target, tell: Callable[[str], None], log: Log | None = None) -> Mapping[str, int]:
     """Converge the stack. Returns how many resources each operation touched, ``same`` among them.
 
-    ``tell`` is given a few words whenever something happens. Raises DeployError with what went wrong.
+    ``tell`` is given a few words whenever something happens, ``log`` all that the engine says. Raises DeployError with what went wrong.
     """
     stack = _ready(target)
-    return _changes(_attempt(stack.up, tell))
+    return _changes(_attempt(stack.up, tell, log).summary.resource_changes)
 
 
-def destroy(target: Target, tell: Callable[[str], None]) -> Mapping[str, int]:
+def preview(target: Target, tell: Callable[[str], None], log: Log | None = None) -> Mapping[str, int]:
+    """What ``up`` would do. Returns counts as it does."""
+    stack = _ready(target)
+    return _changes(_attempt(stack.preview, tell, log).change_summary)
+
+
+def destroy(target: Target, tell: Callable[[str], None], log: Log | None = None) -> Mapping[str, int]:
     """Take away everything that the stack declared. Returns counts as ``up`` does."""
     stack = _ready(target)
-    return _changes(_attempt(stack.destroy, tell))
+    return _changes(_attempt(stack.destroy, tell, log).summary.resource_changes)
+
+
+def forget(target: Target) -> None:
+    """Take the stack itself away, with its configuration. Raises DeployError where it still holds something."""
+    _pulumi(target, "stack", "rm", target.stack, "--yes")
+
+
+def state(target: Target) -> automation.Deployment:
+    """What the stack holds, secrets in the clear, with nothing of an earlier run in the way."""
+    return _ready(target).export_stack()
+
+
+def put_state(target: Target, wanted: automation.Deployment) -> None:
+    """Let the stack hold that. No object of the cluster is touched."""
+    _ready(target).import_stack(wanted)
 
 
 def deployed(target: Target) -> fixed.Record:
@@ -146,22 +215,22 @@ def declared(target: Target) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def _attempt(operation: Callable[..., Any], tell: Callable[[str], None], **options: Any) -> Any:
+def _attempt(operation: Callable[..., Any], tell: Callable[[str], None], log: Log | None) -> Any:
     watch = _Watch(tell)
     try:
-        return operation(on_event=watch, color="never", **options)
+        return operation(on_event=watch, on_output=log, color="never")
     except automation.CommandError as failure:
         said = watch.errors or [str(failure).rpartition("stderr:")[2].strip()]
         raise DeployError("\n".join(said).strip() or "Pulumi was ended before it was done") from None
 
 
-def _changes(result: Any) -> Mapping[str, int]:
-    return {str(operation): count for operation, count in (result.summary.resource_changes or {}).items()}
+def _changes(counts: Mapping[Any, int] | None) -> Mapping[str, int]:
+    return {getattr(operation, "value", str(operation)): count for operation, count in (counts or {}).items()}
 
 
 def _ready(target: Target) -> automation.Stack:
     """The stack, with nothing of an earlier run in the way."""
-    workspace = automation.LocalWorkspace(
+    workspace = _Unselected(
         work_dir=str(CHECKOUT), pulumi_home=str(target.home), env_vars=target.environment,
         pulumi_command=_command(target), secrets_provider="passphrase",
     )  # fmt: skip

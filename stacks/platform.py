@@ -1,5 +1,9 @@
 """The platform: every component, in the order in which one needs the other. The only place where they
-meet."""
+meet.
+
+A stack declares all of it, or the part that it stands for: what serves all tenants, or the own objects of one group of them. No part asks another for
+anything: names, addresses, credentials and certificates follow from the profile and the master secret, which all of them are given.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from modules.data.object_store.accounts import backup_bucket
 from modules.data.object_store.component import ObjectStore
 from modules.data.store import StoreContext
 from modules.foundation.admission.component import Admission
+from modules.foundation.certificates.authority import Authority
 from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
 from modules.foundation.queueing.component import Queueing
@@ -25,6 +30,7 @@ from modules.foundation.tenants.component import Tenant, TenantRoles
 from modules.kit import image_lock
 from modules.kit.crds import Crds
 from modules.kit.credentials import Credentials
+from modules.kit.parts import Part, StackName
 from policies.admission import admission_policies
 from profiles.model import Profile
 from upstream import part
@@ -36,22 +42,64 @@ tenants."""
 
 @dataclass(frozen=True)
 class Platform:
-    """What a deployed platform offers to those who look at its stack: names, nothing secret."""
+    """What a deployed platform, or part of it, offers to those who look at its stack: names, nothing secret."""
 
     profile: str
     namespaces: Mapping[str, str]
     """Tenant -> its namespace."""
 
 
-def platform(profile: Profile, credentials: Credentials) -> Platform:
-    """Declare everything that the profile wants."""
-    if not profile.is_local:  # The sandbox builds its images itself: they have digests of their own.
+@dataclass(frozen=True)
+class _Shared:
+    """What components offer to others, in a stack that declares it."""
+
+    cohort: pulumi.Resource
+    monitors: pulumi.Resource
+
+
+def platform(profile: Profile, credentials: Credentials, part: Part | None = None) -> Platform:
+    """Declare a part of what the profile wants: by default that of the platform's own stack, which is all of it unless the profile has groups."""
+    part = part or profile.part()
+    # The sandbox builds its images itself: they have digests of their own. Tenants' own objects name none.
+    if part.shared and not profile.is_local:
         pin_images(image_lock.read())
     on_cluster = pulumi.ResourceOptions(providers=[_cluster(profile)])
-    pools = tuple(profile.node_pools.values())
-    tenants = tuple(profile.tenants.values())
-    api_server = profile.cluster.api_server
+    authority = Authority(credentials)
+    shared = _shared(profile, credentials, on_cluster) if part.shared else None
+    declared = {
+        name: Tenant(
+            name,
+            tenant,
+            cluster=profile.cluster,
+            identity=profile.identity,
+            pools=tuple(profile.node_pools.values()),
+            cohort=shared.cohort if shared else None,
+            reaches=profile.reaches(tenant),
+            opts=on_cluster,
+        )
+        for name, tenant in profile.tenants.items()
+        if name in part.tenants
+    }
+    _stores(
+        profile,
+        StoreContext(
+            owner=profile.owner,
+            cluster=profile.cluster,
+            credentials=credentials,
+            authority=authority,
+            homes={name: tenant.home for name, tenant in declared.items()},
+            delete_data=frozenset(profile.departed),
+            monitors=shared.monitors if shared else None,
+        ),
+        on_cluster,
+    )
+    return Platform(profile.name, {name: tenant.namespace for name, tenant in declared.items()})
 
+
+def _shared(profile: Profile, credentials: Credentials, on_cluster: pulumi.ResourceOptions) -> _Shared:
+    """What serves all tenants, but the stores."""
+    pools = tuple(profile.node_pools.values())
+    api_server = profile.cluster.api_server
     Admission("admission", profile.admission, admission_policies(), owner=profile.owner, opts=on_cluster)
     certificates = Certificates(
         "certificates",
@@ -70,37 +118,11 @@ def platform(profile: Profile, credentials: Credentials) -> Platform:
         webhooks=profile.admission.webhooks,
         authority=certificates.authority,
         pools=pools,
-        tenants=tenants,
+        tenants=tuple(profile.tenants.values()),
         opts=on_cluster,
     )
     TenantRoles("tenant-roles", owner=profile.owner, opts=on_cluster)
-    declared = {
-        tenant.name: Tenant(
-            tenant.name,
-            tenant,
-            cluster=profile.cluster,
-            identity=profile.identity,
-            pools=pools,
-            cohort=queueing.cohort,
-            reaches=profile.reaches(tenant),
-            opts=on_cluster,
-        )
-        for tenant in tenants
-    }
-    _stores(
-        profile,
-        StoreContext(
-            owner=profile.owner,
-            cluster=profile.cluster,
-            credentials=credentials,
-            authority=certificates.authority,
-            homes={name: tenant.home for name, tenant in declared.items()},
-            delete_data=frozenset(profile.departed),
-            monitors=_monitors(profile, on_cluster),
-        ),
-        on_cluster,
-    )
-    return Platform(profile.name, {name: tenant.namespace for name, tenant in declared.items()})
+    return _Shared(queueing.cohort, _monitors(profile, on_cluster))
 
 
 def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOptions) -> None:
@@ -149,8 +171,8 @@ def pin_images(lock: image_lock.Lock) -> None:
 def _cluster(profile: Profile) -> kubernetes.Provider:
     """The cluster to deploy to: the profile's context if it names one, else the kubeconfig's current one.
 
-    The stack is the cluster's identity to Pulumi, so that a renamed context or another address of the same
-    API server does not replace everything. ConfigMaps and Secrets are changed in place: the provider would
+    The platform's stack is the cluster's identity to Pulumi, so that a renamed context or another address of the same
+    API server does not replace everything, nor a tenant that is taken over by another stack. ConfigMaps and Secrets are changed in place: the provider would
     replace them, and one with a fixed name is deleted first, under the pods that use it.
     """
     return kubernetes.Provider(
@@ -158,7 +180,7 @@ def _cluster(profile: Profile) -> kubernetes.Provider:
         # Empty, not absent: else the path in KUBECONFIG, a fact of one machine, becomes part of the state.
         kubeconfig="",
         context=profile.cluster.context,
-        cluster_identifier=pulumi.get_stack(),
+        cluster_identifier=StackName.of(pulumi.get_stack()).platform,
         enable_server_side_apply=True,
         enable_config_map_mutable=True,
         enable_secret_mutable=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -81,7 +81,8 @@ class StoreContext:
     """What every store is given.
 
     ``homes`` are the tenants' namespaces as resources, ``delete_data`` those tenants that are gone and whose data may go too,
-    ``monitors`` are the kinds PodMonitor and ServiceMonitor, ``backups`` gives the place for the backups of a store, None where the environment has no object store.
+    ``monitors`` are the kinds PodMonitor and ServiceMonitor, None in a stack that declares no more of a store than what stands in
+    the homes of its group of tenants. ``backups`` gives the place for the backups of a store, None where the environment has no object store.
     """
 
     owner: str
@@ -89,9 +90,22 @@ class StoreContext:
     credentials: Credentials
     authority: Authority
     homes: Mapping[str, pulumi.Resource]
-    monitors: pulumi.Resource
+    monitors: pulumi.Resource | None
     delete_data: frozenset[str] = frozenset()
     backups: Callable[[str], Bucket | None] = lambda store: None
+
+    @property
+    def shared(self) -> bool:
+        """Whether what serves all tenants is declared here: servers, and who may use them."""
+        return self.monitors is not None
+
+    def here(self, tenants: Iterable[str]) -> tuple[str, ...]:
+        """Those of them whose homes are in this stack."""
+        return tuple(each for each in tenants if each in self.homes)
+
+    def after(self, *others: pulumi.Resource) -> list[pulumi.Resource]:
+        """What a server waits for that says where its metrics are."""
+        return [*others, *([self.monitors] if self.monitors else [])]
 
     @property
     def image(self) -> str:
@@ -231,6 +245,24 @@ def named_secret(
         type=kind,
         string_data={key: secret(value) for key, value in files.items()},
         opts=component.child(pulumi.ResourceOptions(depends_on=[home])),
+    )
+
+
+def tenant_secret(
+    component: Component,
+    tenant: str,
+    namespace: str,
+    name: str,
+    files: Mapping[str, str],
+    depends_on: Sequence[pulumi.Resource],
+) -> Secret:
+    """A Secret of the store's namespace that belongs to one tenant, and goes with it."""
+    return Secret(
+        f"{namespace}-{name}",
+        metadata=component.meta(name, namespace=namespace, extra_labels={labels.TENANT: tenant}),
+        string_data={key: secret(value) for key, value in files.items()},
+        type="Opaque",
+        opts=component.child(pulumi.ResourceOptions(depends_on=list(depends_on))),
     )
 
 

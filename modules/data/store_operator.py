@@ -97,5 +97,5 @@ def declare(
         ),
         opts=component.child(pulumi.ResourceOptions(depends_on=list(depends_on))),
     )
-    runs = server.declare(component, operator.server, [*depends_on, context.monitors, kinds, bound, calls])
+    runs = server.declare(component, operator.server, context.after(*depends_on, kinds, bound, calls))
     return [kinds, runs]

@@ -21,6 +21,7 @@ from profiles.rules import (
     pools,
     quota,
     residency,
+    stacks,
 )
 from profiles.rules.finding import Rule
 
@@ -37,5 +38,6 @@ RULES: Final[tuple[Rule, ...]] = (
     *cassandra.RULES,
     *kafka.RULES,
     *hdfs.RULES,
+    *stacks.RULES,
 )
 """Every rule, in the order in which a profile is read."""

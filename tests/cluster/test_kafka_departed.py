@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
             if each.type.endswith(granted) and each.metadata.namespace == NAMESPACE
         )
         share = KafkaShare(topics={"events": Topic(), "features": Topic()})
-        resources = operator.custom_resources(Kafka(), {"zephyr": share})
+        resources = operator.tenant_resources(Kafka(), "zephyr", share)
         running.create(each for each in resources if each["kind"] == operator.TOPIC_KIND)
         yield running
 

@@ -337,7 +337,7 @@ class TestKafka:
         ours, theirs = load("local-full").kafka, load(profile).kafka
         assert ours
         assert theirs
-        (cluster,) = [each for each in strimzi.custom_resources(theirs, {}) if each["kind"] == "Kafka"]
+        (cluster,) = [each for each in strimzi.shared_resources(theirs) if each["kind"] == "Kafka"]
         assert differing(cluster["spec"]["kafka"]["config"], kafka_settings.shared(ours)) <= self.SIZES
 
     def test_the_settings_start_three_brokers_that_each_follow_or_lead(

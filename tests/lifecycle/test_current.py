@@ -36,7 +36,7 @@ def current(journey: Journey, tmp_path_factory: pytest.TempPathFactory) -> Itera
     }
 
     def run(*words: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "stacks.current", *words, "--profile=local-simulated"]
+        command = [sys.executable, "-m", "stacks.fleet", *words, "--profile=local-simulated"]
         done = subprocess.run(
             command,
             check=False,

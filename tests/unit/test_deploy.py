@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pulumi import automation
 from rich.console import Console
 
 from profiles import fixed
 from profiles.load import load
 from profiles.problems import ProfileError
 from sandbox import platform
-from stacks import current, deploy
+from stacks import current, deploy, fleet
 from stacks.deploy import DeployError, Target
 
 
@@ -82,8 +83,8 @@ def test_checkpoints_are_skipped_on_the_embedded_cluster_and_nowhere_else(target
 def test_where_nobody_can_answer_the_answer_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(DeployError, match="nobody to ask"):
-        current._ask("deploy?", yes=False)
-    current._ask("deploy?", yes=True)
+        current.ask("deploy?", yes=False)
+    current.ask("deploy?", yes=True)
 
 
 def test_a_profile_of_another_context_is_not_deployed(
@@ -93,20 +94,23 @@ def test_a_profile_of_another_context_is_not_deployed(
     theirs = profile.model_copy(
         update={"cluster": profile.cluster.model_copy(update={"context": "production"})}
     )
-    monkeypatch.setattr(current, "load", lambda name: theirs)
+    monkeypatch.setattr(fleet, "load", lambda name: theirs)
     monkeypatch.setattr(current, "current_context", lambda path: current.Context("staging", "https://x", ""))
-    asked = argparse.Namespace(command="up", profile="local", yes=True)
     with pytest.raises(DeployError, match=r"belongs to context production .* and the current one is staging"):
-        current._run(asked, Console(quiet=True))
+        fleet.run(_asked("up", "local"), Console(quiet=True))
 
 
 def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
-    monkeypatch: pytest.MonkeyPatch, target: Target
+    monkeypatch: pytest.MonkeyPatch, target: Target, tmp_path: Path
 ) -> None:
     done: list[str] = []
     monkeypatch.setattr(current, "current_context", lambda path: current.Context("staging", "https://x", ""))
     monkeypatch.setattr(current, "_target", lambda *given: target)
-    monkeypatch.setattr(current, "deployed", lambda target: fixed.record(load("local")))
+    monkeypatch.setattr(fleet, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(deploy, "configure", lambda *given: deploy.Settings("s"))
+    monkeypatch.setattr(deploy, "stacks", lambda target: frozenset({"s"}))
+    monkeypatch.setattr(deploy, "deployed", lambda target: fixed.record(load("local")))
+    monkeypatch.setattr(deploy, "state", lambda target: automation.Deployment(3, {}))
 
     def action(name: str) -> Callable[..., dict[str, int]]:
         def run(*given: object) -> dict[str, int]:
@@ -116,10 +120,14 @@ def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
         return run
 
     for name in ("up", "destroy"):
-        monkeypatch.setattr(current, name, action(name))
+        monkeypatch.setattr(deploy, name, action(name))
     with pytest.raises(ProfileError, match=r"kafka\.brokers"):
-        current._run(argparse.Namespace(command="up", profile="local-full", yes=True), Console(quiet=True))
+        fleet.run(_asked("up", "local-full"), Console(quiet=True))
     assert not done
     for command, profile in (("up", "local"), ("destroy", "local-full")):
-        current._run(argparse.Namespace(command=command, profile=profile, yes=True), Console(quiet=True))
+        assert fleet.run(_asked(command, profile), Console(quiet=True)) == 0
     assert done == ["up", "destroy"]
+
+
+def _asked(command: str, profile: str) -> argparse.Namespace:
+    return argparse.Namespace(command=command, profile=profile, yes=True, only=[], jobs=1)

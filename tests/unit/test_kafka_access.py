@@ -381,7 +381,7 @@ def test_a_part_that_ends_early_is_noticed() -> None:
 def test_a_users_rules_are_the_same_with_either_engine() -> None:
     users = [
         each
-        for each in operator.custom_resources(Kafka(), {"atlas": KAFKA_SHARE})
+        for each in operator.tenant_resources(Kafka(), "atlas", KAFKA_SHARE)
         if each["kind"] == "KafkaUser"
     ]
     (found,) = [
@@ -404,5 +404,8 @@ def test_a_users_rules_are_the_same_with_either_engine() -> None:
 
 
 def test_strimzis_passwords_are_in_secrets_only() -> None:
-    for each in operator.custom_resources(Kafka(), {"atlas": KAFKA_SHARE}):
+    for each in (
+        *operator.shared_resources(Kafka()),
+        *operator.tenant_resources(Kafka(), "atlas", KAFKA_SHARE),
+    ):
         assert shares.password(CREDENTIALS, "atlas") not in json.dumps(each)

@@ -30,7 +30,7 @@ from modules.kit.task import Program, Run
 class Cassandra(Component):
     """One ring of nodes for all tenants, a keyspace and a role for each of them.
 
-    Offers ``ready``, which stands for servers and access.
+    In the stack of a group of tenants it declares their bindings and nothing else.
     """
 
     AREA = "data"
@@ -58,23 +58,29 @@ class Cassandra(Component):
             "username": ADMIN,
             "passwords": _passwords(context),
         }
-        home = StoreNamespace(
-            NAMESPACE,
-            context=context,
-            client_ports=CLIENT_PORTS,
-            metrics_ports=(plain.METRICS_PORT,)
-            if config.engine is Engine.PLAIN
-            else (operator.METRICS_PORT, operator.NODE_METRICS_PORT),
-            tenants=sorted(self._shares),
-            backups=context.backups(NAMESPACE),
-            opts=self.child(),
-        )
-        runs = self._plain(home) if config.engine is Engine.PLAIN else self._operator(home)
-        self.ready = task.task(self, self._access(), [home, runs])
-        self._backup([home, self.ready])
-        for tenant in self._shares:
+        if context.shared:
+            self._declare_shared()
+        for tenant in context.here(self._shares):
             store.binding(self, tenant, NAMESPACE, self._binding(tenant), context)
         self.register_outputs({})
+
+    def _declare_shared(self) -> None:
+        """The servers, who may use them, and their backups."""
+        plain_engine = self._config.engine is Engine.PLAIN
+        home = StoreNamespace(
+            NAMESPACE,
+            context=self._context,
+            client_ports=CLIENT_PORTS,
+            metrics_ports=(plain.METRICS_PORT,)
+            if plain_engine
+            else (operator.METRICS_PORT, operator.NODE_METRICS_PORT),
+            tenants=sorted(self._shares),
+            backups=self._context.backups(NAMESPACE),
+            opts=self.child(),
+        )
+        runs = self._plain(home) if plain_engine else self._operator(home)
+        ready = task.task(self, self._access(), [home, runs])
+        self._backup([home, ready])
 
     def _plain(self, home: StoreNamespace) -> pulumi.Resource:
         pair = self._context.authority.server("cassandra/server", plain.names(), calls=True)
@@ -84,7 +90,7 @@ class Cassandra(Component):
             tls=SecretFiles("tls", settings.TLS_PATH, self._tls(pair)),
             admin=SecretFiles("admin", ADMIN_PATH, self._admin),
         )
-        return server.declare(self, node, [home, self._context.monitors])
+        return server.declare(self, node, self._context.after(home))
 
     def _operator(self, home: StoreNamespace) -> pulumi.Resource:
         """The operator, what its resource names, and the resource, which is ready when the whole ring is."""
@@ -117,7 +123,7 @@ class Cassandra(Component):
             "nodes",
             {"cassandra.datastax.com/datacenter": DATACENTER},
             Scrape(port=operator.NODE_METRICS),
-            self.child(pulumi.ResourceOptions(depends_on=[home, self._context.monitors])),
+            self.child(pulumi.ResourceOptions(depends_on=self._context.after(home))),
         )
         return CustomObject(
             f"{NAMESPACE}-{DATACENTER}",

@@ -37,7 +37,10 @@ _ENVIRONMENT: Final = {
 
 
 class Hdfs(Component):
-    """One file system for all tenants, and a home directory for each of them that nobody else can enter."""
+    """One file system for all tenants, and a home directory for each of them that nobody else can enter.
+
+    In the stack of a group of tenants it declares their bindings and nothing else.
+    """
 
     AREA = "data"
     COMPONENT = "hdfs"
@@ -63,6 +66,15 @@ class Hdfs(Component):
             context.cluster.storage_class,
             tuple(sorted(self._shares)),
         )
+        if context.shared:
+            self._declare_shared()
+        for tenant in context.here(self._shares):
+            store.binding(self, tenant, NAMESPACE, self._facts(tenant), context, self._keytab(tenant))
+        self.register_outputs({"uri": places.uri()})
+
+    def _declare_shared(self) -> None:
+        """The realm, the servers, who may use them, and their backups."""
+        context = self._context
         home = StoreNamespace(
             NAMESPACE,
             context=context,
@@ -72,15 +84,12 @@ class Hdfs(Component):
             backups=context.backups(NAMESPACE),
             opts=self.child(),
         )
-        first: list[pulumi.Resource] = [home, context.monitors]
+        first: list[pulumi.Resource] = context.after(home)
         if kdc := self._cast.kdc():
             first.append(server.declare(self, kdc, first))
         running = [server.declare(self, each, first) for each in self._cast.servers]
-        for tenant in self._shares:
-            store.binding(self, tenant, NAMESPACE, self._facts(tenant), context, self._keytab(tenant))
-        self.ready = task.task(self, self._access(), [*first, *running])
-        self._declare_backup(home)
-        self.register_outputs({"uri": places.uri()})
+        ready = task.task(self, self._access(), [*first, *running])
+        self._declare_backup([home, ready])
 
     def _access(self) -> Run:
         return self._run("access", "access", self._desired(), account=store.ACCESS_ACCOUNT)
@@ -98,7 +107,7 @@ class Hdfs(Component):
             delete_data=tuple(sorted(self._context.delete_data)),
         )
 
-    def _declare_backup(self, home: StoreNamespace) -> None:
+    def _declare_backup(self, depends_on: list[pulumi.Resource]) -> None:
         """By the clock all homes; a Job made from it with other arguments restores one."""
         bucket = self._context.backups(NAMESPACE)
         if bucket is not None:
@@ -108,7 +117,7 @@ class Hdfs(Component):
                 scratch={"/var/tmp": "16Gi"},
                 environment={**_ENVIRONMENT, "TMPDIR": "/var/tmp"},
             )
-            task.schedule(self, run, self._config.backup, [home, self.ready])
+            task.schedule(self, run, self._config.backup, depends_on)
 
     def _run(
         self,

@@ -29,7 +29,10 @@ MOUNT = "/longhouse-kafka"
 
 
 class Kafka(Component):
-    """One Kafka for all tenants, a user and a prefix of names for each of them."""
+    """One Kafka for all tenants, a user and a prefix of names for each of them.
+
+    In the stack of a group of tenants it declares their bindings and, with Strimzi, their users and topics.
+    """
 
     AREA = "data"
     COMPONENT = "kafka"
@@ -47,6 +50,17 @@ class Kafka(Component):
         super().__init__(name, owner=context.owner, opts=opts)
         self._config, self._context = config, context
         self._shares = {each.name: each.data.kafka for each in tenants if each.data.kafka is not None}
+        servers = self._declare_shared() if context.shared else []
+        for tenant in context.here(self._shares):
+            if config.engine is KafkaEngine.OPERATOR:
+                self._declare_tenant(tenant, servers)
+            facts = shares.binding(tenant, context.credentials, context.authority.bundle)
+            store.binding(self, tenant, NAMESPACE, facts, context)
+        self.register_outputs({})
+
+    def _declare_shared(self) -> list[pulumi.Resource]:
+        """The servers, who may use them, and their backups."""
+        config, context = self._config, self._context
         home = StoreNamespace(
             NAMESPACE,
             context=context,
@@ -58,10 +72,7 @@ class Kafka(Component):
         )
         runs = self._plain(home) if config.engine is KafkaEngine.PLAIN else self._operator(home)
         self._declare_backup([home, *runs])
-        for tenant in self._shares:
-            facts = shares.binding(tenant, context.credentials, context.authority.bundle)
-            store.binding(self, tenant, NAMESPACE, facts, context)
-        self.register_outputs({})
+        return runs
 
     def _plain(self, home: StoreNamespace) -> list[pulumi.Resource]:
         """Our own servers, and the program that makes users and topics."""
@@ -76,14 +87,15 @@ class Kafka(Component):
                 image=context.image,
                 storage_class=context.cluster.storage_class,
             ),
-            [home, context.monitors],
+            context.after(home),
         )
         return [task.task(self, self._access(), [home, brokers])]
 
     def _operator(self, home: StoreNamespace) -> list[pulumi.Resource]:
         """Strimzi, what its resources name, and the resources.
 
-        Topics stay when their tenant goes: the resource is left to Strimzi, and with it the topic.
+        Topics stay when their tenant goes: the resource is left to Strimzi, and with it the topic. What looks after them lists them
+        by itself, so that it need not wait for those that are.
         """
         context = self._context
         strimzi = charts.layered(
@@ -112,11 +124,9 @@ class Kafka(Component):
             "strimzi",
             {operator.CLUSTER_LABEL: operator.CLUSTER},
             Scrape(port=operator.METRICS_PORT_NAME),
-            self.child(pulumi.ResourceOptions(depends_on=[home, context.monitors])),
+            self.child(pulumi.ResourceOptions(depends_on=context.after(home))),
         )
-        found = operator.custom_resources(
-            self._config, self._shares, context.cluster.storage_class, context.delete_data
-        )
+        found = operator.shared_resources(self._config, context.cluster.storage_class, context.delete_data)
         made = [self._custom(each, [strimzi, *named]) for each in found]
         return [*made, self._departed(home, made)]
 
@@ -141,12 +151,25 @@ class Kafka(Component):
         )
         return task.task(self, run, [home, account, *made])
 
-    def _passwords(self) -> dict[str, str]:
-        credentials = self._context.credentials
-        own = {each: plain.password(credentials, each) for each in (operator.BACKUP, operator.DEPARTED)}
-        return own | {tenant: shares.password(credentials, tenant) for tenant in self._shares}
+    def _declare_tenant(self, tenant: str, servers: Sequence[pulumi.Resource]) -> None:
+        """A tenant's user and its topics, for Strimzi."""
+        password = store.tenant_secret(
+            self,
+            tenant,
+            NAMESPACE,
+            operator.password_secret(tenant),
+            {"password": shares.password(self._context.credentials, tenant)},
+            servers,
+        )
+        for each in operator.tenant_resources(self._config, tenant, self._shares[tenant]):
+            self._custom(each, [*servers, password])
 
-    def _custom(self, found: operator.Object, depends_on: list[pulumi.Resource]) -> CustomObject:
+    def _passwords(self) -> dict[str, str]:
+        """Those of the platform's own users."""
+        credentials = self._context.credentials
+        return {each: plain.password(credentials, each) for each in (operator.BACKUP, operator.DEPARTED)}
+
+    def _custom(self, found: operator.Object, depends_on: Sequence[pulumi.Resource]) -> CustomObject:
         metadata = found["metadata"]
         return CustomObject(
             f"{NAMESPACE}-{found['kind'].lower()}-{metadata['name']}",
@@ -156,7 +179,7 @@ class Kafka(Component):
             {"spec": found["spec"]},
             opts=self.child(
                 pulumi.ResourceOptions(
-                    depends_on=depends_on, retain_on_delete=found["kind"] == operator.TOPIC_KIND
+                    depends_on=list(depends_on), retain_on_delete=found["kind"] == operator.TOPIC_KIND
                 )
             ),
         )

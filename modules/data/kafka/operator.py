@@ -1,6 +1,6 @@
 """The engine ``operator``: Strimzi, with controllers and brokers on pods of their own.
 
-Everything that it is told is in ``custom_resources``. The cluster is called ``longhouse``; its brokers are
+Everything that it is told is in ``shared_resources`` and ``tenant_resources``. The cluster is called ``longhouse``; its brokers are
 ``longhouse-brokers-<number>``. Users, their rules and quotas, and topics are resources of Strimzi's, which its entity operator makes so.
 """
 
@@ -85,13 +85,12 @@ def password_secret(user: str) -> str:
     return f"{user}-password"
 
 
-def custom_resources(
+def shared_resources(
     config: Kafka,
-    tenants: Mapping[str, KafkaShare],
     storage_class: str | None = None,
     delete_data: Iterable[str] = (),
 ) -> tuple[Object, ...]:
-    """Every object of Strimzi's kinds: the cluster, its pools, then each tenant's user and topics."""
+    """What serves all tenants of Strimzi's kinds: the cluster, its pools, and the platform's own users."""
     return (
         _pool(
             "controllers",
@@ -109,7 +108,6 @@ def custom_resources(
         _cluster(config),
         _user(BACKUP, helper_rules(BACKUP), None, None),
         _user(DEPARTED, departed_rules(DEPARTED, delete_data), None, None),
-        *(each for name, share in tenants.items() for each in _tenant(config, name, share)),
     )
 
 
@@ -192,7 +190,8 @@ def _pool(
     )
 
 
-def _tenant(config: Kafka, name: str, share: KafkaShare) -> Iterable[Object]:
+def tenant_resources(config: Kafka, name: str, share: KafkaShare) -> Iterable[Object]:
+    """A tenant's user and topics."""
     topics = {f"{prefix(name)}{topic}": each for topic, each in share.topics.items()}
     limits = shares.quotas(share)
     quotas = {

@@ -25,7 +25,7 @@ NAME: Final = "mysql"
 
 
 class MySql(Component):
-    """MySQL for tenants and for the platform's own services. Offers ``ready``: the accounts are there when it is."""
+    """MySQL for tenants and for the platform's own services. In the stack of a group of tenants it declares their bindings and nothing else."""
 
     AREA = "data"
     COMPONENT = "mysql"
@@ -47,6 +47,14 @@ class MySql(Component):
         self._services = services or {}
         self._shares = {each.name: each.data.mysql for each in tenants if each.data.mysql is not None}
         self._credentials = context.credentials
+        if context.shared:
+            self._declare_shared()
+        self._declare_bindings()
+        self.register_outputs({})
+
+    def _declare_shared(self) -> None:
+        """A server where the platform runs one, accounts, backups, metrics, and how the platform's own services get in."""
+        config, context = self._config, self._context
         home = StoreNamespace(
             NAMESPACE,
             context=context,
@@ -62,12 +70,11 @@ class MySql(Component):
             MySqlEngine.OPERATOR: self._operator,
             MySqlEngine.EXTERNAL: self._external,
         }[config.engine](home)
-        self.ready = task.task(self, self._access(), [home, *running])
+        ready = task.task(self, self._access(), [home, *running])
         if config.engine is not MySqlEngine.OPERATOR:
-            self._declare_backup(home)
-        self._declare_metrics(home)
-        self._declare_bindings()
-        self.register_outputs({})
+            self._declare_backup([home, ready])
+        self._declare_metrics([home, ready])
+        self._declare_service_bindings()
 
     def _plain(self, home: StoreNamespace) -> list[pulumi.Resource]:
         declared = plain.server(
@@ -78,7 +85,7 @@ class MySql(Component):
             probe_password=self._credentials.password("mysql/probe"),
             storage_class=self._context.cluster.storage_class,
         )
-        return [server.declare(self, declared, [home, self._context.monitors])]
+        return [server.declare(self, declared, self._context.after(home))]
 
     def _operator(self, home: StoreNamespace) -> list[pulumi.Resource]:
         """The operator first, with its kinds; then what the cluster's resource names; then the resource."""
@@ -170,7 +177,7 @@ class MySql(Component):
         ca = self._authority
         return (SecretFiles("authority", "/longhouse-ca", {"ca.crt": ca}),) if ca else ()
 
-    def _declare_backup(self, home: StoreNamespace) -> None:
+    def _declare_backup(self, depends_on: list[pulumi.Resource]) -> None:
         """By the clock all schemas; a Job made from it with other arguments restores one."""
         bucket = self._context.backups(NAME)
         if bucket is None:
@@ -189,9 +196,9 @@ class MySql(Component):
             ),
             memory="256Mi",
         )
-        task.schedule(self, run, self._config.backup, [home, self.ready])
+        task.schedule(self, run, self._config.backup, depends_on)
 
-    def _declare_metrics(self, home: StoreNamespace) -> None:
+    def _declare_metrics(self, depends_on: list[pulumi.Resource]) -> None:
         """An exporter for each server."""
         nodes = self._servers[1:] or self._servers
         for number, host in enumerate(nodes):
@@ -203,12 +210,14 @@ class MySql(Component):
                 password=accounts.metrics_password(self._credentials),
                 ca=self._authority,
             )
-            server.declare(self, declared, [home, self._context.monitors, self.ready])
+            server.declare(self, declared, self._context.after(*depends_on))
 
     def _declare_bindings(self) -> None:
-        for tenant in self._shares:
+        for tenant in self._context.here(self._shares):
             password = accounts.tenant_password(self._credentials, tenant)
             store.binding(self, tenant, NAME, self._facts(tenant, password), self._context)
+
+    def _declare_service_bindings(self) -> None:
         for service, namespace in self._services.items():
             facts = self._facts(
                 accounts.schema_of(service), accounts.service_password(self._credentials, service.name)

@@ -39,7 +39,7 @@ QUOTAS: Final = "17 * * * *"
 class ObjectStore(Component):
     """S3 for every tenant that has it, and for the backups of the other stores.
 
-    Offers ``access``, the program's run that stands for all buckets and users being there: who writes to a bucket depends on it.
+    In the stack of a group of tenants it declares their bindings and nothing else.
     """
 
     AREA = "data"
@@ -60,28 +60,46 @@ class ObjectStore(Component):
         self._config, self._context = config, context
         having = [tenant for tenant in tenants if tenant.data.object_store]
         wanted = accounts.desired(config, context.credentials, having, writers, context.delete_data)
+        here = [tenant for tenant in wanted.tenants if tenant.name in context.homes]
+        bound: list[pulumi.Resource] = [
+            store.binding(
+                self, each.name, NAME, bindings.facts(config, each, context.authority.bundle), context
+            )
+            for each in here
+        ]
+        if context.shared:
+            self._declare_shared(wanted, writers, here, bound)
+        self.register_outputs({"endpoint": config.endpoint})
+
+    def _declare_shared(
+        self,
+        wanted: desired.Desired,
+        writers: Mapping[str, str],
+        here: Sequence[desired.Tenant],
+        bound: Sequence[pulumi.Resource],
+    ) -> None:
+        """The servers, who may use them, and the copy. ``here`` are the tenants whose homes are in this stack, ``bound`` their bindings."""
+        config, context = self._config, self._context
         home = StoreNamespace(
             NAMESPACE,
             context=context,
             client_ports=() if config.given else (config.port,),
             metrics_ports=() if config.given else (config.port,),
-            tenants=[tenant.name for tenant in having],
+            tenants=[tenant.name for tenant in wanted.tenants],
             callers=tuple(writers.values()),
             opts=self.child(),
         )
         self._declare_ways_out(home)
-        needed: list[pulumi.Resource] = [home] if config.given else [home, self._servers(home)]
-        for tenant in wanted.tenants:
-            facts = bindings.facts(config, tenant, context.authority.bundle)
-            needed.append(store.binding(self, tenant.name, NAME, facts, context))
+        needed: list[pulumi.Resource] = (
+            [home, *bound] if config.given else [home, self._servers(home), *bound]
+        )
         if config.given:
-            needed += [self._may_put_key(tenant, home) for tenant in wanted.tenants]
-        self.access = task.task(self, self._access(wanted), needed)
+            needed += [self._may_put_key(tenant, home) for tenant in here]
+        access = task.task(self, self._access(wanted), needed)
         if config.given and config.given.accounts is Accounts.IAM:
-            task.schedule(self, replace(self._access(wanted), name="quotas"), QUOTAS, [self.access])
+            task.schedule(self, replace(self._access(wanted), name="quotas"), QUOTAS, [access])
         if config.copy_to:
-            task.schedule(self, self._copy(config.copy_to, wanted), config.copy_to.schedule, [self.access])
-        self.register_outputs({"endpoint": config.endpoint})
+            task.schedule(self, self._copy(config.copy_to, wanted), config.copy_to.schedule, [access])
 
     def _may_put_key(self, tenant: desired.Tenant, home: StoreNamespace) -> pulumi.Resource:
         """That the program may put a key which it did not choose into the tenant's binding."""
@@ -208,12 +226,8 @@ class ObjectStore(Component):
                     server_name=settings.SERVER_NAMES[0],
                 ),
             ),
-            [home, token, *self._monitors],
+            self._context.after(home, token),
         )
-
-    @property
-    def _monitors(self) -> list[pulumi.Resource]:
-        return [self._context.monitors] if self._context.monitors else []
 
     def _access(self, wanted: desired.Desired) -> Run:
         return Run(

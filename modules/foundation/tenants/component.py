@@ -74,12 +74,12 @@ class Tenant(Component):
         cluster: Cluster,
         identity: Identity,
         pools: Sequence[NodePool],
-        cohort: pulumi.Resource,
+        cohort: pulumi.Resource | None,
         reaches: Sequence[Reach] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``cohort`` is what the queues draw from; it stands for the queueing operator, which has to
-        outlive the namespace. ``reaches`` are the platform's services that the tenant's pods may call.
+        outlive the namespace, and is None where that is in another stack. ``reaches`` are the platform's services that the tenant's pods may call.
 
         Raises SharingError when the quota names what the tenant may not reach, ValueError when an exception
         would open the cluster's own network.
@@ -87,12 +87,13 @@ class Tenant(Component):
         super().__init__(name, owner=config.owner, tenant=config.name, opts=opts)
         self._name = name
         self.namespace = names.namespace(config.name)
+        after = [cohort] if cohort else []
         self.home = home = Namespace(
             self.namespace,
             metadata=self.meta(
                 self.namespace, extra_labels={**POD_SECURITY, labels.DATA_CLASS: config.data_class.value}
             ),
-            opts=self.child(pulumi.ResourceOptions(depends_on=[cohort])),
+            opts=self.child(pulumi.ResourceOptions(depends_on=after)),
         )
         self._access = self.child(pulumi.ResourceOptions(depends_on=[home]))
         self._inside = self.child(pulumi.ResourceOptions(depends_on=[home], deleted_with=home))
@@ -100,7 +101,7 @@ class Tenant(Component):
         self._declare_network(config, cluster, reaches)
         self._declare_accounts()
         self._declare_access(config, identity)
-        self._declare_queues(config, pools, cohort, home)
+        self._declare_queues(config, pools, after, home)
         self.register_outputs({"namespace": self.namespace})
 
     def _declare_limits(self, config: config.Tenant, pools: Sequence[NodePool]) -> None:
@@ -192,7 +193,7 @@ class Tenant(Component):
         )
 
     def _declare_queues(
-        self, config: config.Tenant, pools: Sequence[NodePool], cohort: pulumi.Resource, home: Namespace
+        self, config: config.Tenant, pools: Sequence[NodePool], after: list[pulumi.Resource], home: Namespace
     ) -> None:
         queues = shares.queues(config, pools)
         shared = {
@@ -202,7 +203,7 @@ class Tenant(Component):
                 "ClusterQueue",
                 self.meta(queue.name),
                 {"spec": queue.spec},
-                opts=self.child(pulumi.ResourceOptions(depends_on=[cohort])),
+                opts=self.child(pulumi.ResourceOptions(depends_on=after)),
             )
             for queue in queues.cluster
         }

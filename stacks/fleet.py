@@ -1,0 +1,357 @@
+"""``python -m stacks.fleet``: all stacks of an environment at once: the platform's, then its groups of tenants side by side.
+
+Each is deployed as ``pulumi up -s NAME`` would. Before them, tenants are moved to the stacks that the profile puts them in, from state to state;
+after them, groups that the profile no longer has are taken away. Whatever was cut off is finished by the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pulumi import automation
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from modules.kit.parts import StackName
+from profiles import fixed
+from profiles.load import load
+from profiles.model import Profile
+from profiles.problems import ProfileError
+from stacks import deploy, moving
+from stacks.current import ask, reached
+from stacks.deploy import DeployError, Settings, Target
+
+_WAY_OUT: Final = "deploy it as a new stack on another cluster, and restore the backups there"
+LOGS: Final = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "longhouse" / "fleet"
+
+Operation = Callable[[Target, Callable[[str], None], deploy.Log | None], Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which stacks an environment has, and which it shall have."""
+
+    platform: StackName
+    groups: tuple[StackName, ...]
+    """Those with tenants in the profile, in order."""
+
+    leftover: tuple[StackName, ...] = ()
+    """Those that are there and that the profile puts nobody in."""
+
+    @classmethod
+    def of(cls, profile: Profile, platform: str, there: Iterable[str]) -> Plan:
+        """For the platform's stack of that name, among the stacks that are there."""
+        count = profile.stacks.groups if profile.stacks else 0
+        wanted = tuple(
+            StackName(platform, group) for group in range(1, count + 1) if profile.part(group).tenants
+        )
+        found = (each for each in map(StackName.of, there) if each.platform == platform and each.group)
+        left = sorted((each for each in found if each not in wanted), key=lambda each: each.group or 0)
+        return cls(StackName(platform), wanted, tuple(left))
+
+    @property
+    def everything(self) -> tuple[StackName, ...]:
+        """All of them, the platform first."""
+        return (self.platform, *self.groups, *self.leftover)
+
+    def chosen(self, only: Sequence[str]) -> frozenset[StackName]:
+        """Those that were asked for, by default all. Raises DeployError for one that there is not."""
+        names = {str(each): each for each in self.everything}
+        if unknown := [each for each in only if each not in names]:
+            raise DeployError(f"there is no stack {unknown[0]} here, but {', '.join(names)}")
+        return frozenset(names[each] for each in only or names)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one stack."""
+
+    stack: str
+    changes: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+    seconds: float = 0.0
+
+    @property
+    def said(self) -> str:
+        """In a few words."""
+        if self.error:
+            return "failed"
+        touched = {name: count for name, count in self.changes.items() if name != "same"}
+        if not touched:
+            return f"same ({self.changes.get('same', 0)} resources)"
+        return ", ".join(f"{count} {name}" for name, count in sorted(self.changes.items()))
+
+
+@dataclass
+class Fleet:
+    """The stacks of one environment on one cluster."""
+
+    profile: Profile
+    target: Target
+    """The platform's stack; the others are reached as it is."""
+
+    jobs: int
+    logs: Path
+    console: Console
+    only: tuple[str, ...] = ()
+    outcomes: list[Outcome] = field(default_factory=list)
+    shared: Settings | None = None
+
+    def up(self) -> None:
+        """Converge all of them."""
+        self._configure()
+        fixed.refuse(deploy.deployed(self.target), self.profile, _WAY_OUT)
+        plan = self._plan()
+        chosen = plan.chosen(self.only)
+        self._move(plan)
+        self._run(deploy.up, [each for each in [plan.platform] if each in chosen])
+        if self._failed:
+            self._leave([each for each in plan.groups if each in chosen], "the platform's stack failed")
+            return
+        self._run(deploy.up, [each for each in plan.groups if each in chosen])
+        self._take_away([each for each in plan.leftover if each in chosen])
+
+    def preview(self) -> None:
+        """Say what ``up`` would do. Raises DeployError where tenants would move first: what comes then cannot be told before."""
+        self._configure()
+        plan = self._plan()
+        if wanted := self._moves(plan):
+            self._list(wanted, "would move")
+            raise DeployError(
+                "tenants move to other stacks first, which `up` does: nothing else can be previewed"
+            )
+        chosen = plan.chosen(self.only)
+        self._run(deploy.preview, [each for each in (plan.platform, *plan.groups) if each in chosen])
+
+    def destroy(self) -> None:
+        """Take everything away, groups before the platform. Raises DeployError where a group would be left without it."""
+        self._configure()
+        plan = self._plan()
+        chosen = plan.chosen(self.only)
+        groups = [*plan.groups, *plan.leftover]
+        there = deploy.stacks(self.target)
+        if plan.platform in chosen and (
+            left := [each for each in groups if each not in chosen and str(each) in there]
+        ):
+            raise DeployError(f"{left[0]} stands on {plan.platform}: destroy it first")
+        self._take_away([each for each in groups if each in chosen and str(each) in there])
+        if self._failed:
+            self._leave([plan.platform], "a group of tenants still stands on it")
+        elif plan.platform in chosen:
+            self._run(deploy.destroy, [plan.platform])
+
+    def status(self) -> None:
+        """Print what each stack holds and what the profile puts in it."""
+        there = deploy.stacks(self.target)
+        plan = Plan.of(self.profile, self.target.stack, there)
+        table = Table("stack", "in the profile", "deployed", "resources", "last change")
+        for each in plan.everything:
+            wanted = self.profile.part(each.group).tenants
+            if str(each) not in there:
+                table.add_row(str(each), _listed(wanted), "-", "-", "never deployed")
+                continue
+            held = deploy.state(self._at(each)).deployment or {}
+            resources = held.get("resources") or ()
+            when = (held.get("manifest") or {}).get("time", "")[:19]
+            table.add_row(
+                str(each),
+                _listed(wanted),
+                _listed(moving.tenants(held)),
+                str(len(resources)),
+                when if resources else "never deployed",
+            )
+        self.console.print(table)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything did."""
+        return self._failed
+
+    @property
+    def _failed(self) -> bool:
+        return any(each.error for each in self.outcomes)
+
+    def _configure(self) -> None:
+        self.shared = deploy.configure(self.target, self.profile.name)
+
+    def _plan(self) -> Plan:
+        return Plan.of(self.profile, self.target.stack, deploy.stacks(self.target))
+
+    def _at(self, stack: StackName) -> Target:
+        return replace(self.target, stack=str(stack))
+
+    def _moves(self, plan: Plan) -> tuple[moving.Move, ...]:
+        there = deploy.stacks(self.target)
+        self._states = {
+            str(each): deploy.state(self._at(each)) for each in plan.everything if str(each) in there
+        }
+        homes = {
+            tenant: str(each)
+            for each in (plan.platform, *plan.groups)
+            for tenant in self.profile.part(each.group).tenants
+        }
+        return moving.moves({stack: each.deployment or {} for stack, each in self._states.items()}, homes)
+
+    def _move(self, plan: Plan) -> None:
+        """Bring every tenant's state to the stack that shall hold it. Raises DeployError where that reaches beyond what was asked for."""
+        wanted = self._moves(plan)
+        if not wanted:
+            return
+        if self.only:
+            raise DeployError("tenants have to move to other stacks first: leave --only out")
+        self._list(wanted, "moves")
+        for stack in sorted({each.target for each in wanted} - self._states.keys()):
+            deploy.configure(replace(self.target, stack=stack), self.profile.name, self.shared)
+            self._states[stack] = deploy.state(replace(self.target, stack=stack))
+        states = {stack: each.deployment or {} for stack, each in self._states.items()}
+        version = self._states[str(plan.platform)].version
+        for stack, state in moving.moved(states, wanted):
+            deploy.put_state(replace(self.target, stack=stack), automation.Deployment(version, dict(state)))
+
+    def _list(self, wanted: Iterable[moving.Move], what: str) -> None:
+        for each in wanted:
+            self.console.print(f"{each.tenant} {what} from {each.source} to {each.target}", markup=False)
+
+    def _take_away(self, stacks: Sequence[StackName]) -> None:
+        def gone(target: Target, tell: Callable[[str], None], log: deploy.Log | None) -> Mapping[str, int]:
+            changes = deploy.destroy(target, tell, log)
+            deploy.forget(target)
+            return changes
+
+        self._run(gone, stacks)
+
+    def _leave(self, stacks: Iterable[StackName], why: str) -> None:
+        self.outcomes += [Outcome(str(each), error=f"not touched: {why}") for each in stacks]
+
+    def _run(self, operation: Operation, stacks: Sequence[StackName]) -> None:
+        """One operation on several stacks side by side."""
+        if not stacks:
+            return
+        with self._progress() as progress, ThreadPoolExecutor(self.jobs) as pool:
+
+            def one(stack: StackName) -> Outcome:
+                task = progress.add_task(str(stack), said="starting")
+                began = time.monotonic()
+                try:
+                    with (self.logs / f"{stack}.log").open("a") as log:
+                        if stack.group is not None:
+                            deploy.configure(self._at(stack), self.profile.name, self.shared)
+                        changes = operation(
+                            self._at(stack),
+                            lambda said: progress.update(task, said=said),
+                            lambda line: print(line, file=log, flush=True),
+                        )
+                    outcome = Outcome(str(stack), changes, seconds=time.monotonic() - began)
+                except DeployError as problem:
+                    outcome = Outcome(str(stack), error=str(problem), seconds=time.monotonic() - began)
+                progress.update(task, said=outcome.said)
+                progress.stop_task(task)
+                return outcome
+
+            running = [pool.submit(one, each) for each in stacks]
+            try:
+                self.outcomes += [each.result() for each in as_completed(running)]
+            except KeyboardInterrupt:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    @contextmanager
+    def _progress(self) -> Iterator[Progress]:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as shown:
+            yield shown
+
+
+def _listed(tenants: Iterable[str]) -> str:
+    """Their names, or how many they are."""
+    found = sorted(tenants)
+    return ", ".join(found) or "-" if len(found) <= 5 else f"{len(found)} tenants"
+
+
+def report(outcomes: Sequence[Outcome], console: Console) -> None:
+    """The table of what came of each stack, and last what came of all together."""
+    for each in outcomes:
+        if each.error:
+            console.print(f"\n{each.stack}: {each.error}", markup=False)
+    if len(outcomes) > 1:
+        table = Table("stack", "seconds", "")
+        for each in outcomes:
+            table.add_row(each.stack, f"{each.seconds:.1f}", each.said)
+        console.print(table)
+    failed = [each for each in outcomes if each.error]
+    touched = [each.stack for each in outcomes if not each.error and not each.said.startswith("same")]
+    if len(outcomes) == 1 and not failed:
+        console.print(", ".join(f"{count} {name}" for name, count in sorted(outcomes[0].changes.items())))
+    elif outcomes:
+        console.print(
+            f"{len(outcomes)} stacks: changed {', '.join(touched) or 'none'}"
+            + (f"; failed {', '.join(each.stack for each in failed)}" if failed else "")
+        )
+
+
+def main() -> int:
+    """Ask, then do it on all stacks; 0 when done, 1 with a message when not."""
+    parser = argparse.ArgumentParser(prog="python -m stacks.fleet", description=__doc__)
+    parser.add_argument("command", choices=("up", "preview", "destroy", "status"))
+    parser.add_argument(
+        "--profile", required=True, help="the profile to deploy; the platform's stack has its name"
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="STACK", help="these stacks and no other")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="how many stacks at a time (default: one for each core)",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    arguments = parser.parse_args()
+    console = Console(highlight=False)
+    try:
+        return run(arguments, console)
+    except (DeployError, ProfileError) as problem:
+        console.print("[red]error[/]  ", end=" ")
+        console.print(str(problem), markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; run the same command again and it goes on from here")
+        return 130
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Do what was asked for on the current context's cluster."""
+    profile = load(arguments.profile)
+    if StackName.of(profile.name).group is not None:
+        raise DeployError(f"profile {profile.name} is named like a group of tenants: give it another name")
+    with reached(profile, console) as target:
+        if arguments.command in ("up", "destroy"):
+            ask(f"{arguments.command} profile {profile.name} on this context?", arguments.yes)
+        logs = LOGS / target.stack / f"{datetime.now():%Y%m%d-%H%M%S}-{arguments.command}"
+        fleet = Fleet(profile, target, max(1, arguments.jobs), logs, console, tuple(arguments.only))
+        if arguments.command == "status":
+            fleet.status()
+            return 0
+        logs.mkdir(parents=True, exist_ok=True)
+        console.print(f"logs     {logs}", markup=False, soft_wrap=True)
+        {"up": fleet.up, "preview": fleet.preview, "destroy": fleet.destroy}[arguments.command]()
+    report(fleet.outcomes, console)
+    return 1 if fleet.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
