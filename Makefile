@@ -66,7 +66,7 @@ test: .venv/ready  ## everything: static checks, unit tests, then the platform o
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose --durations=25 \
 		tests/lifecycle/test_up.py tests/cluster tests/lifecycle/test_leaving.py \
 		tests/policies/test_edits.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py \
-		tests/lifecycle/test_down.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py
+		tests/lifecycle/test_down.py tests/lifecycle/test_fleet.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py
 
 check: .venv/ready  ## formatter, linter, types, import directions, generated files
 	@ruff format --check . && ruff check .

@@ -185,14 +185,14 @@ def started(folder: Path, programs: Programs) -> Iterator[ApiServer]:
     )
     with ExitStack() as running:
         running.enter_context(
-            _process(
+            process(
                 folder / "etcd.log", programs.etcd, f"--data-dir={folder / 'data'}", "--unsafe-no-fsync",
                 f"--listen-client-urls=http://{_HOST}:{client}", f"--advertise-client-urls=http://{_HOST}:{client}",
                 f"--listen-peer-urls=http://{_HOST}:{peer}",
             )
         )  # fmt: skip
         running.enter_context(
-            _process(
+            process(
                 folder / _LOG, programs.kube_apiserver, f"--etcd-servers=http://{_HOST}:{client}",
                 f"--bind-address={_HOST}", f"--secure-port={port}", f"--cert-dir={folder}", "--authorization-mode=RBAC",
                 "--allow-privileged=true",
@@ -222,7 +222,8 @@ def started(folder: Path, programs: Programs) -> Iterator[ApiServer]:
 
 
 @contextmanager
-def _process(log: Path, *command: str | Path) -> Iterator[None]:
+def process(log: Path, *command: str | Path) -> Iterator[None]:
+    """A program that writes to a log of its own, for as long as the body runs."""
     with log.open("w") as said:
         running = subprocess.Popen(
             [str(word) for word in command], stdout=said, stderr=said, env=os.environ, cwd=log.parent
@@ -235,6 +236,7 @@ def _process(log: Path, *command: str | Path) -> Iterator[None]:
                 running.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 running.kill()
+                running.wait()
 
 
 def _free_port() -> int:

@@ -14,12 +14,15 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlparse
 
 import yaml
 from pulumi import automation
+from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
 from profiles import fixed
@@ -71,7 +74,10 @@ class Target:
         }
 
 
+Tell = Callable[[str], None]
 Log = Callable[[str], object]
+
+_ROOT: Final = "pulumi:pulumi:Stack"
 
 
 class _Unselected(automation.LocalWorkspace):
@@ -81,18 +87,35 @@ class _Unselected(automation.LocalWorkspace):
         """Leave the selection alone, which stacks that are deployed side by side would fight over."""
 
 
+class _Stack(automation.Stack):
+    """Asks for nothing after an operation: its events have told, and each question starts Pulumi again, for half a second."""
+
+    def outputs(self) -> automation.OutputMap:
+        """Nothing."""
+        return {}
+
+    def info(self, show_secrets: bool = False) -> automation.UpdateSummary:
+        """Nothing."""
+        return automation.UpdateSummary(
+            version=0, kind="", start_time=datetime.min, message="", environment={}, config={}, result=""
+        )
+
+
 @dataclass
 class _Watch:
-    """Follows the engine's events: what is done, what failed."""
+    """Follows the engine's events: what is done, what failed, how many of which operation there were."""
 
     tell: Callable[[str], None]
     done: int = 0
+    changes: Mapping[Any, int] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
     def __call__(self, event: EngineEvent) -> None:
         if (outputs := event.res_outputs_event) is not None:
             self.done += 1
             self.tell(f"{self.done} resources, last {outputs.metadata.urn.rpartition('::')[2]}")
+        if (summary := event.summary_event) is not None:
+            self.changes = summary.resource_changes or {}
         if (diagnostic := event.diagnostic_event) is not None and diagnostic.severity == "error":
             where = (diagnostic.urn or "").rpartition("::")[2]
             self.errors.append(
@@ -108,15 +131,15 @@ class Settings:
     epoch: str | None = None
 
 
-def configure(target: Target, profile: str, shared: Settings | None = None) -> Settings:
+def configure(target: Target, profile: str, shared: Settings | None = None, *, new: bool = False) -> Settings:
     """Make the stack unless it is there, and set what it lacks: the profile's name, and a master secret made now. One that is given the settings ``shared``
-    with another has those, and is not selected.
+    with another has those, is made where it is ``new``, and is not selected.
 
     Returns what others may share. Raises DeployError with what Pulumi says when it refuses.
     """
     if shared is None:
         _pulumi(target, "stack", "select", "--create", target.stack)
-    elif target.stack not in stacks(target):
+    elif new:
         _pulumi(target, "stack", "init", target.stack, "--no-select")
     path = config_file(target.stack)
     found = ((yaml.safe_load(path.read_text()) or {}) if path.exists() else {}).get("config") or {}
@@ -161,25 +184,22 @@ def stacks(target: Target) -> frozenset[str]:
     return frozenset(str(each["name"]).rpartition("/")[2] for each in listed)
 
 
-def up(target: Target, tell: Callable[[str], None], log: Log | None = None) -> Mapping[str, int]:
+def up(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:
     """Converge the stack. Returns how many resources each operation touched, ``same`` among them.
 
     ``tell`` is given a few words whenever something happens, ``log`` all that the engine says. Raises DeployError with what went wrong.
     """
-    stack = _ready(target)
-    return _changes(_attempt(stack.up, tell, log).summary.resource_changes)
+    return _attempt(_settled(target).up, tell, log)
 
 
-def preview(target: Target, tell: Callable[[str], None], log: Log | None = None) -> Mapping[str, int]:
+def preview(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:
     """What ``up`` would do. Returns counts as it does."""
-    stack = _ready(target)
-    return _changes(_attempt(stack.preview, tell, log).change_summary)
+    return _attempt(_settled(target).preview, tell, log)
 
 
-def destroy(target: Target, tell: Callable[[str], None], log: Log | None = None) -> Mapping[str, int]:
+def destroy(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:
     """Take away everything that the stack declared. Returns counts as ``up`` does."""
-    stack = _ready(target)
-    return _changes(_attempt(stack.destroy, tell, log).summary.resource_changes)
+    return _attempt(_settled(target).destroy, tell, log)
 
 
 def forget(target: Target) -> None:
@@ -189,23 +209,25 @@ def forget(target: Target) -> None:
 
 def state(target: Target) -> automation.Deployment:
     """What the stack holds, secrets in the clear, with nothing of an earlier run in the way."""
-    return _ready(target).export_stack()
+    return _settle(_free(target), target)
 
 
 def put_state(target: Target, wanted: automation.Deployment) -> None:
     """Let the stack hold that. No object of the cluster is touched."""
-    _ready(target).import_stack(wanted)
+    _free(target).import_stack(wanted)
 
 
-def deployed(target: Target) -> fixed.Record:
-    """What cannot change of what the stack deployed last; nothing where it never got to its end."""
-    found = _ready(target).outputs().get(FIXED)
-    return found.value if found else {}
+def deployed(held: automation.Deployment) -> fixed.Record:
+    """What cannot change of what a stack deployed last; nothing where it never got to its end."""
+    resources = (held.deployment or {}).get("resources") or ()
+    outputs = [each.get("outputs") or {} for each in resources if each["type"] == _ROOT]
+    found: fixed.Record = outputs[0].get(FIXED) or {} if outputs else {}
+    return found
 
 
 def declared(target: Target) -> frozenset[tuple[str, str]]:
     """The cluster objects in the stack's state: kind with its API group, and name with its namespace."""
-    deployment = _ready(target).export_stack().deployment or {}
+    deployment = state(target).deployment or {}
     found = set()
     for resource in deployment.get("resources", []):
         provider, _, rest = resource["type"].partition(":")
@@ -215,33 +237,38 @@ def declared(target: Target) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def _attempt(operation: Callable[..., Any], tell: Callable[[str], None], log: Log | None) -> Any:
+def _attempt(operation: Callable[..., Any], tell: Tell, log: Log | None) -> Mapping[str, int]:
     watch = _Watch(tell)
     try:
-        return operation(on_event=watch, on_output=log, color="never")
+        operation(on_event=watch, on_output=log, color="never")
     except automation.CommandError as failure:
         said = watch.errors or [str(failure).rpartition("stderr:")[2].strip()]
         raise DeployError("\n".join(said).strip() or "Pulumi was ended before it was done") from None
 
-
-def _changes(counts: Mapping[Any, int] | None) -> Mapping[str, int]:
-    return {getattr(operation, "value", str(operation)): count for operation, count in (counts or {}).items()}
+    return {getattr(each, "value", str(each)): count for each, count in watch.changes.items()}
 
 
-def _ready(target: Target) -> automation.Stack:
+def _settled(target: Target) -> automation.Stack:
     """The stack, with nothing of an earlier run in the way."""
-    workspace = _Unselected(
-        work_dir=str(CHECKOUT), pulumi_home=str(target.home), env_vars=target.environment,
-        pulumi_command=_command(target), secrets_provider="passphrase",
-    )  # fmt: skip
-    stack = automation.Stack.select(target.stack, workspace)
-    _break_stale_lock(stack, target)
-    _forget_unfinished(stack)
+    stack = _free(target)
+    _settle(stack, target)
     return stack
 
 
-def _command(target: Target) -> automation.PulumiCommand:
-    found = shutil.which("pulumi", path=target.path)
+def _free(target: Target) -> automation.Stack:
+    """The stack, which nobody is at work on."""
+    workspace = _Unselected(
+        work_dir=str(CHECKOUT), pulumi_home=str(target.home), env_vars=target.environment,
+        pulumi_command=_command(target.path), secrets_provider="passphrase",
+    )  # fmt: skip
+    stack = _Stack(target.stack, workspace, StackInitMode.SELECT)
+    _break_stale_lock(stack, target)
+    return stack
+
+
+@cache
+def _command(path: str) -> automation.PulumiCommand:
+    found = shutil.which("pulumi", path=path)
     if found is None:
         raise DeployError("the program `pulumi` is missing: `make` builds it, or install it")
     return automation.PulumiCommand(root=str(Path(found).parent.parent))
@@ -264,15 +291,50 @@ def _break_stale_lock(stack: automation.Stack, target: Target) -> None:
         stack.cancel()
 
 
-def _forget_unfinished(stack: automation.Stack) -> None:
-    """Drop operations that a killed run never finished from the state.
+def _settle(stack: automation.Stack, target: Target) -> automation.Deployment:
+    """Settle what a killed run never finished, and return what the stack holds: an object that it was about to make is its own where it is there.
 
-    Creating again what is already there is harmless: with server-side apply it takes the object over.
+    So the next run changes it or takes it away, whatever the profile has come to want. Anything else is dropped: to update or delete once
+    more is harmless.
     """
     state = stack.export_stack()
-    if state.deployment and state.deployment.get("pending_operations"):
-        settled = {**state.deployment, "pending_operations": []}
-        stack.import_stack(automation.Deployment(state.version, settled))
+    if not state.deployment or not (pending := state.deployment.get("pending_operations")):
+        return state
+    resources = state.deployment.get("resources") or []
+    known = {each["urn"] for each in resources}
+    made = [
+        found
+        for each in pending
+        if each["type"] == "creating"
+        and each["resource"]["urn"] not in known
+        and (found := _found(each["resource"], target))
+    ]
+    settled = {**state.deployment, "pending_operations": [], "resources": [*resources, *made]}
+    state = automation.Deployment(state.version, settled)
+    stack.import_stack(state)
+    return state
+
+
+def _found(resource: Mapping[str, Any], target: Target) -> Mapping[str, Any] | None:
+    """The resource with its id, where the cluster has the object; None where it has not, or it is none of a cluster's."""
+    provider, _, rest = resource["type"].partition(":")
+    group_version, _, kind = rest.partition(":")
+    meta = (resource.get("inputs") or {}).get("metadata") or {}
+    if provider != "kubernetes" or not kind or not meta.get("name"):
+        return None
+    group, _, version = group_version.rpartition("/")
+    where = [f"--namespace={meta['namespace']}"] if meta.get("namespace") else []
+    command = ["kubectl", "get", f"{kind}.{version}.{group if group != 'core' else ''}", meta["name"], *where]
+    done = subprocess.run(
+        [*command, "--output=name", "--ignore-not-found"], env={**os.environ, **target.environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0 and "doesn't have a resource type" not in done.stderr:
+        raise DeployError(f"what a killed run left cannot be looked for: {done.stderr.strip()}")
+    if done.returncode != 0 or not done.stdout.strip():
+        return None
+    name = "/".join(part for part in (meta.get("namespace"), meta["name"]) if part)
+    return {**resource, "id": name, "outputs": resource["inputs"]}
 
 
 def pulumi_home() -> Path:

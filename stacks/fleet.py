@@ -21,7 +21,7 @@ from typing import Final
 from pulumi import automation
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from modules.kit.parts import StackName
 from profiles import fixed
@@ -35,7 +35,7 @@ from stacks.deploy import DeployError, Settings, Target
 _WAY_OUT: Final = "deploy it as a new stack on another cluster, and restore the backups there"
 LOGS: Final = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "longhouse" / "fleet"
 
-Operation = Callable[[Target, Callable[[str], None], deploy.Log | None], Mapping[str, int]]
+Operation = Callable[[Target, deploy.Tell, deploy.Log | None], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,18 @@ class Fleet:
     console: Console
     only: tuple[str, ...] = ()
     outcomes: list[Outcome] = field(default_factory=list)
+    there: frozenset[str] = frozenset()
     shared: Settings | None = None
 
     def up(self) -> None:
         """Converge all of them."""
-        self._configure()
-        fixed.refuse(deploy.deployed(self.target), self.profile, _WAY_OUT)
-        plan = self._plan()
-        chosen = plan.chosen(self.only)
-        self._move(plan)
-        self._run(deploy.up, [each for each in [plan.platform] if each in chosen])
-        if self._failed:
+        plan, chosen = self._begin()
+        states = self._states(chosen)
+        if str(plan.platform) in states:
+            fixed.refuse(deploy.deployed(states[str(plan.platform)]), self.profile, _WAY_OUT)
+        self._move(plan, states)
+        self._run(deploy.up, [plan.platform] if plan.platform in chosen else [])
+        if self.failed:
             self._leave([each for each in plan.groups if each in chosen], "the platform's stack failed")
             return
         self._run(deploy.up, [each for each in plan.groups if each in chosen])
@@ -124,107 +125,96 @@ class Fleet:
 
     def preview(self) -> None:
         """Say what ``up`` would do. Raises DeployError where tenants would move first: what comes then cannot be told before."""
-        self._configure()
-        plan = self._plan()
-        if wanted := self._moves(plan):
+        plan, chosen = self._begin()
+        if wanted := self._moves(plan, self._states(chosen)):
             self._list(wanted, "would move")
             raise DeployError(
-                "tenants move to other stacks first, which `up` does: nothing else can be previewed"
+                "tenants move to other stacks first, which `up` does: no more can be said before"
             )
-        chosen = plan.chosen(self.only)
         self._run(deploy.preview, [each for each in (plan.platform, *plan.groups) if each in chosen])
 
     def destroy(self) -> None:
         """Take everything away, groups before the platform. Raises DeployError where a group would be left without it."""
-        self._configure()
-        plan = self._plan()
-        chosen = plan.chosen(self.only)
-        groups = [*plan.groups, *plan.leftover]
-        there = deploy.stacks(self.target)
-        if plan.platform in chosen and (
-            left := [each for each in groups if each not in chosen and str(each) in there]
-        ):
+        plan, chosen = self._begin()
+        groups = [each for each in (*plan.groups, *plan.leftover) if str(each) in self.there]
+        if plan.platform in chosen and (left := [each for each in groups if each not in chosen]):
             raise DeployError(f"{left[0]} stands on {plan.platform}: destroy it first")
-        self._take_away([each for each in groups if each in chosen and str(each) in there])
-        if self._failed:
+        self._take_away([each for each in groups if each in chosen])
+        if self.failed and plan.platform in chosen:
             self._leave([plan.platform], "a group of tenants still stands on it")
         elif plan.platform in chosen:
             self._run(deploy.destroy, [plan.platform])
 
     def status(self) -> None:
         """Print what each stack holds and what the profile puts in it."""
-        there = deploy.stacks(self.target)
-        plan = Plan.of(self.profile, self.target.stack, there)
-        table = Table("stack", "in the profile", "deployed", "resources", "last change")
+        self.there = deploy.stacks(self.target)
+        plan = Plan.of(self.profile, self.target.stack, self.there)
+        states = self._states(plan.everything)
+        table = Table(Column("stack", no_wrap=True), "in the profile", "deployed", "resources", "last change")
         for each in plan.everything:
-            wanted = self.profile.part(each.group).tenants
-            if str(each) not in there:
-                table.add_row(str(each), _listed(wanted), "-", "-", "never deployed")
-                continue
-            held = deploy.state(self._at(each)).deployment or {}
+            wanted = _listed(self.profile.part(each.group).tenants)
+            held = states[str(each)].deployment or {} if str(each) in states else {}
             resources = held.get("resources") or ()
-            when = (held.get("manifest") or {}).get("time", "")[:19]
-            table.add_row(
-                str(each),
-                _listed(wanted),
-                _listed(moving.tenants(held)),
-                str(len(resources)),
-                when if resources else "never deployed",
-            )
+            when = str(held["manifest"]["time"])[:19] if resources else "never deployed"
+            table.add_row(str(each), wanted, _listed(moving.tenants(held)), str(len(resources)), when)
         self.console.print(table)
 
     @property
     def failed(self) -> bool:
         """Whether anything did."""
-        return self._failed
-
-    @property
-    def _failed(self) -> bool:
         return any(each.error for each in self.outcomes)
 
-    def _configure(self) -> None:
+    def _begin(self) -> tuple[Plan, frozenset[StackName]]:
+        """Which stacks there are and shall be, and which of them were asked for."""
         self.shared = deploy.configure(self.target, self.profile.name)
+        self.there = deploy.stacks(self.target)
+        plan = Plan.of(self.profile, self.target.stack, self.there)
+        return plan, plan.chosen(self.only)
 
-    def _plan(self) -> Plan:
-        return Plan.of(self.profile, self.target.stack, deploy.stacks(self.target))
-
-    def _at(self, stack: StackName) -> Target:
+    def _at(self, stack: str | StackName) -> Target:
         return replace(self.target, stack=str(stack))
 
-    def _moves(self, plan: Plan) -> tuple[moving.Move, ...]:
-        there = deploy.stacks(self.target)
-        self._states = {
-            str(each): deploy.state(self._at(each)) for each in plan.everything if str(each) in there
-        }
+    def _states(self, stacks: Iterable[StackName]) -> dict[str, automation.Deployment]:
+        """What those of them hold that are there."""
+        asked = sorted(str(each) for each in stacks if str(each) in self.there)
+        with ThreadPoolExecutor(self.jobs) as pool:
+            return dict(zip(asked, pool.map(lambda stack: deploy.state(self._at(stack)), asked), strict=True))
+
+    def _moves(self, plan: Plan, states: Mapping[str, automation.Deployment]) -> tuple[moving.Move, ...]:
         homes = {
             tenant: str(each)
             for each in (plan.platform, *plan.groups)
             for tenant in self.profile.part(each.group).tenants
         }
-        return moving.moves({stack: each.deployment or {} for stack, each in self._states.items()}, homes)
+        return moving.moves({stack: each.deployment or {} for stack, each in states.items()}, homes)
 
-    def _move(self, plan: Plan) -> None:
+    def _move(self, plan: Plan, states: dict[str, automation.Deployment]) -> None:
         """Bring every tenant's state to the stack that shall hold it. Raises DeployError where that reaches beyond what was asked for."""
-        wanted = self._moves(plan)
+        wanted = self._moves(plan, states)
         if not wanted:
             return
         if self.only:
             raise DeployError("tenants have to move to other stacks first: leave --only out")
         self._list(wanted, "moves")
-        for stack in sorted({each.target for each in wanted} - self._states.keys()):
-            deploy.configure(replace(self.target, stack=stack), self.profile.name, self.shared)
-            self._states[stack] = deploy.state(replace(self.target, stack=stack))
-        states = {stack: each.deployment or {} for stack, each in self._states.items()}
-        version = self._states[str(plan.platform)].version
-        for stack, state in moving.moved(states, wanted):
-            deploy.put_state(replace(self.target, stack=stack), automation.Deployment(version, dict(state)))
+        for stack in sorted({each.target for each in wanted} - states.keys()):
+            self._configure(stack)
+            states[stack] = deploy.state(self._at(stack))
+        version = states[wanted[0].source].version
+        held = {stack: each.deployment or {} for stack, each in states.items()}
+        for stack, state in moving.moved(held, wanted):
+            deploy.put_state(self._at(stack), automation.Deployment(version, dict(state)))
+
+    def _configure(self, stack: str) -> None:
+        """Give a group's stack what it shares with the platform's."""
+        deploy.configure(self._at(stack), self.profile.name, self.shared, new=stack not in self.there)
+        self.there |= {stack}
 
     def _list(self, wanted: Iterable[moving.Move], what: str) -> None:
         for each in wanted:
             self.console.print(f"{each.tenant} {what} from {each.source} to {each.target}", markup=False)
 
     def _take_away(self, stacks: Sequence[StackName]) -> None:
-        def gone(target: Target, tell: Callable[[str], None], log: deploy.Log | None) -> Mapping[str, int]:
+        def gone(target: Target, tell: deploy.Tell, log: deploy.Log | None) -> Mapping[str, int]:
             changes = deploy.destroy(target, tell, log)
             deploy.forget(target)
             return changes
@@ -246,7 +236,7 @@ class Fleet:
                 try:
                     with (self.logs / f"{stack}.log").open("a") as log:
                         if stack.group is not None:
-                            deploy.configure(self._at(stack), self.profile.name, self.shared)
+                            self._configure(str(stack))
                         changes = operation(
                             self._at(stack),
                             lambda said: progress.update(task, said=said),
@@ -290,7 +280,7 @@ def report(outcomes: Sequence[Outcome], console: Console) -> None:
         if each.error:
             console.print(f"\n{each.stack}: {each.error}", markup=False)
     if len(outcomes) > 1:
-        table = Table("stack", "seconds", "")
+        table = Table(Column("stack", no_wrap=True), "seconds", "")
         for each in outcomes:
             table.add_row(each.stack, f"{each.seconds:.1f}", each.said)
         console.print(table)

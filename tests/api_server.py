@@ -30,6 +30,29 @@ class ApiServer(throw_away.ApiServer):
         return "" if done.returncode == 0 else done.stderr.strip()
 
 
+CONTROLLERS = (
+    "garbage-collector-controller",
+    "namespace-controller",
+    "persistentvolumeclaim-protection-controller",
+    "resourcequota-controller",
+)
+"""Those without which an object that is deleted, or a quota, never comes to its end."""
+
+
+@contextmanager
+def controllers(server: ApiServer) -> Iterator[None]:
+    """Kubernetes' own controllers, as few as may be, for as long as the body runs."""
+    command = (
+        _program(tools.KUBERNETES, "kube-controller-manager", server.folder),
+        f"--kubeconfig={server.kubeconfig}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        f"--controllers={','.join(CONTROLLERS)}",
+    )
+    with throw_away.process(server.folder / "controllers.log", *command):
+        yield
+
+
 @contextmanager
 def api_server(folder: Path) -> Iterator[ApiServer]:
     """An API server that keeps its files in ``folder``, for as long as the body runs."""

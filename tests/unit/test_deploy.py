@@ -109,8 +109,9 @@ def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
     monkeypatch.setattr(fleet, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(deploy, "configure", lambda *given: deploy.Settings("s"))
     monkeypatch.setattr(deploy, "stacks", lambda target: frozenset({"s"}))
-    monkeypatch.setattr(deploy, "deployed", lambda target: fixed.record(load("local")))
-    monkeypatch.setattr(deploy, "state", lambda target: automation.Deployment(3, {}))
+    root = {"type": "pulumi:pulumi:Stack", "outputs": {"fixed": fixed.record(load("local"))}}
+    held = {"manifest": {}, "resources": [root]}
+    monkeypatch.setattr(deploy, "state", lambda target: automation.Deployment(3, held))
 
     def action(name: str) -> Callable[..., dict[str, int]]:
         def run(*given: object) -> dict[str, int]:
