@@ -28,6 +28,7 @@ from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
 from modules.kit import image_lock
+from modules.kit.parts import StackName
 from policies import base_state, crds, images, stays, waivers
 from policies.crds import Definition
 from policies.plan import Events, Finding, Plan, in_order
@@ -310,11 +311,12 @@ def stack_config(
 ) -> dict[str, Any]:
     """The stack's config, readable without its key: every secret is another, by default a random one.
 
-    A stack without a file of its own is one that is made on each machine: its profile has its name.
+    A stack without a file of its own is one that is made on each machine: its profile has its name, or, of a group of tenants, that of
+    the platform's stack.
     """
     found = dict(settings.get("config") or {})
     config: dict[str, Any] = {key: _without_secrets(value, draw) for key, value in found.items()}
-    config.setdefault(f"{_PROJECT}:profile", stack)
+    config.setdefault(f"{_PROJECT}:profile", StackName.of(stack).platform)
     config.setdefault(f"{_PROJECT}:masterSecret", draw())
     return config
 

@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
+from modules.kit.parts import StackName
 from policies import api_server, base_state, dry_run, preview, report
 from policies.api_server import ApiServer
 from policies.cost import Bill, bills, over_budget
@@ -27,6 +28,7 @@ from policies.isolation.matrix import Matrix, proof
 from policies.plan import Change, Finding, Plan, totals
 from policies.preview import Preview
 from policies.prices import read
+from policies.resource import Resource
 from policies.rule import Op, Severity
 from policies.stays import broken, exports
 from policies.waivers import Waived
@@ -80,7 +82,7 @@ def review(
     """
     began = time.monotonic()
     try:
-        prices, profile = read(), load(stack, project / "profiles")
+        prices, profile = read(), load(StackName.of(stack).platform, project / "profiles")
         commit = base_state.commit(base, project) if base else None
     except (ProfileError, base_state.BaseError) as error:
         raise preview.PreviewError(str(error)) from error
@@ -94,7 +96,7 @@ def review(
 
         def gates(plan: Plan) -> Iterable[Finding]:
             declared = [step.new for step in plan.steps if step.new is not None]
-            proofs.append(proof(declared, profile))
+            proofs.append(proof([*declared, *_elsewhere(stack, profile, project)], profile))
             asked.append(dry_run.ask(server, declared))
             said = {each.subject for each in plan.findings}
             return (
@@ -122,6 +124,17 @@ def review(
         seconds=time.monotonic() - began,
         peak_mib=held.peak_mib,
     )
+
+
+def _elsewhere(stack: str, profile: Profile, project: Path) -> Iterator[Resource]:
+    """What the other stacks of an environment declare: who reaches whom shows in all of them together only."""
+    if profile.stacks is None:
+        return
+    name = StackName.of(stack)
+    groups = (group for group in range(1, profile.stacks.groups + 1) if profile.part(group).tenants)
+    for each in (StackName(name.platform), *(StackName(name.platform, group) for group in groups)):
+        if each != name:
+            yield from preview.rendered(str(each), project)
 
 
 @contextmanager
@@ -152,7 +165,7 @@ def _before(commit: str, stack: str, project: Path) -> Profile | None:
         source = Path(name) / "source"
         base_state.checkout(commit, source, project)
         try:
-            return load(stack, source / "profiles")
+            return load(StackName.of(stack).platform, source / "profiles")
         except ProfileError:
             return None
 
