@@ -221,6 +221,23 @@ def started(folder: Path, programs: Programs) -> Iterator[ApiServer]:
         yield ApiServer(folder, programs.kubectl, config, port, token)
 
 
+_CONTROLLERS = (
+    "garbage-collector-controller",
+    "namespace-controller",
+    "persistentvolumeclaim-protection-controller",
+    "resourcequota-controller",
+)
+"""Those without which a quota, or an object that is deleted, never comes to its end."""
+
+
+@contextmanager
+def controllers(server: ApiServer, program: Path) -> Iterator[None]:
+    """Kubernetes' own controllers beside it, as few as may be, for as long as the body runs."""
+    words = ("--leader-elect=false", "--secure-port=0", f"--controllers={','.join(_CONTROLLERS)}")
+    with process(server.folder / "controllers.log", program, f"--kubeconfig={server.kubeconfig}", *words):
+        yield
+
+
 @contextmanager
 def process(log: Path, *command: str | Path) -> Iterator[None]:
     """A program that writes to a log of its own, for as long as the body runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from policies import api_server as throw_away
 from policies.api_server import Answer, Client, Programs
 from sandbox import tools
 
-__all__ = ["Answer", "ApiServer", "Client", "api_server"]
+__all__ = ["Answer", "ApiServer", "Client", "api_server", "controllers"]
 
 
 class ApiServer(throw_away.ApiServer):
@@ -30,29 +30,6 @@ class ApiServer(throw_away.ApiServer):
         return "" if done.returncode == 0 else done.stderr.strip()
 
 
-CONTROLLERS = (
-    "garbage-collector-controller",
-    "namespace-controller",
-    "persistentvolumeclaim-protection-controller",
-    "resourcequota-controller",
-)
-"""Those without which an object that is deleted, or a quota, never comes to its end."""
-
-
-@contextmanager
-def controllers(server: ApiServer) -> Iterator[None]:
-    """Kubernetes' own controllers, as few as may be, for as long as the body runs."""
-    command = (
-        _program(tools.KUBERNETES, "kube-controller-manager", server.folder),
-        f"--kubeconfig={server.kubeconfig}",
-        "--leader-elect=false",
-        "--secure-port=0",
-        f"--controllers={','.join(CONTROLLERS)}",
-    )
-    with throw_away.process(server.folder / "controllers.log", *command):
-        yield
-
-
 @contextmanager
 def api_server(folder: Path) -> Iterator[ApiServer]:
     """An API server that keeps its files in ``folder``, for as long as the body runs."""
@@ -64,6 +41,13 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
     with throw_away.started(folder, programs) as running:
         running.wait()
         yield ApiServer(**vars(running))
+
+
+def controllers(server: ApiServer) -> AbstractContextManager[None]:
+    """Kubernetes' own controllers beside it, as few as may be, for as long as the body runs."""
+    return throw_away.controllers(
+        server, _program(tools.KUBERNETES, "kube-controller-manager", server.folder)
+    )
 
 
 def _program(tool: tools.Tool, name: str, folder: Path) -> Path:

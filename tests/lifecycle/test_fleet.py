@@ -186,8 +186,10 @@ def test_it_becomes_a_fleet_and_every_object_stays_the_same(environment: Environ
 def test_a_tenants_change_touches_its_own_stack_and_the_command_says_which(environment: Environment) -> None:
     before = environment.uids()
     environment.write(2, *_TENANTS, viewers="others")
+    group = f"{_PLATFORM}-tenants-{group_of('cobalt', 2)}"
+    assert environment.fleet("preview", f"--only={group}").strip().endswith("same, 1 update")
     said = environment.fleet("up")
-    assert _changed(said) == f"{_PLATFORM}-tenants-{group_of('cobalt', 2)}"
+    assert _changed(said) == group
     assert re.search(rf"{_PLATFORM} .*same \(\d+ resources\)", said)
     assert environment.uids() == before
     binding = environment.server.kubectl(

@@ -132,6 +132,14 @@ def test_a_stack_without_a_file_has_the_profile_of_its_name() -> None:
     assert stack_config({}, "local")["longhouse:masterSecret"] != config["longhouse:masterSecret"]
 
 
+def test_a_group_of_tenants_has_the_profile_of_its_platform() -> None:
+    assert stack_config({}, "onprem-tenants-3")["longhouse:profile"] == "onprem"
+    assert (
+        stack_config({"config": {"longhouse:profile": "own"}}, "onprem-tenants-3")["longhouse:profile"]
+        == "own"
+    )
+
+
 # How it is shown
 
 _FINDING = Finding(

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from modules.kit.parts import Stacks, group_of
 from policies import __main__ as command
-from policies import pull_request
+from policies import preview, pull_request
 from policies.cost import Bill, Line
 from policies.crds import Change as KindChange
 from policies.crds import Definition
@@ -20,8 +21,10 @@ from policies.isolation.network import Endpoint, Ports, Way
 from policies.plan import Change, Finding, Plan
 from policies.preview import Preview, PreviewError
 from policies.pull_request import LONGEST, MARK, Review, markdown
+from policies.resource import Resource
 from policies.rule import Op, Severity
 from policies.waivers import Filed, Waived, Waiver
+from profiles.load import load
 
 _FINDING = Finding(
     "LH-W-002",
@@ -211,3 +214,22 @@ def test_what_cannot_be_previewed_is_reported_too(tmp_path: Path, monkeypatch: p
     assert command.main(["pr", "--stack", "onprem", "--out", str(out)]) == 2
     assert out.read_text().startswith(MARK)
     assert "waivers have 1 problem" in out.read_text()
+
+
+def test_isolation_is_proved_over_all_stacks_of_an_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def rendered(stack: str, project: Path) -> tuple[Resource, ...]:
+        asked.append(stack)
+        return ()
+
+    monkeypatch.setattr(preview, "rendered", rendered)
+    whole = load("onprem")
+    assert not list(pull_request._elsewhere("onprem", whole, tmp_path))
+    assert not asked
+    cut = whole.model_copy(update={"stacks": Stacks(groups=2)})
+    assert {group_of(name, 2) for name in cut.tenants} == {1, 2}, "a group without tenants has no stack"
+    list(pull_request._elsewhere("onprem-tenants-1", cut, tmp_path))
+    assert asked == ["onprem", "onprem-tenants-2"]

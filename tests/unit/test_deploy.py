@@ -9,7 +9,10 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pulumi import automation
@@ -73,6 +76,79 @@ def test_a_lock_of_another_machine_is_not_ours_to_judge(target: Target, tmp_path
     stack = _Stack()
     deploy._break_stale_lock(stack, target)  # type: ignore[arg-type]
     assert stack.cancelled == 0
+
+
+def _unfinished(kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+    urn = f"urn:pulumi:s::longhouse::kubernetes:{kind}::{name}"
+    inputs = {"metadata": {"name": name, "namespace": namespace}}
+    return {
+        "type": "creating",
+        "resource": {"urn": urn, "type": f"kubernetes:{kind}", "custom": True, "inputs": inputs},
+    }
+
+
+@dataclass
+class _Cut:
+    """A stack that a killed run has left with operations under way."""
+
+    pending: list[dict[str, Any]]
+    taken: automation.Deployment | None = None
+
+    def export_stack(self) -> automation.Deployment:
+        return automation.Deployment(3, {"pending_operations": self.pending, "resources": []})
+
+    def import_stack(self, state: automation.Deployment) -> None:
+        self.taken = state
+
+
+def _kubectl(target: Target, tmp_path: Path, script: str) -> Target:
+    program = tmp_path / "kubectl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return replace(target, path=f"{tmp_path}:{os.defpath}")
+
+
+def test_what_a_killed_run_has_made_is_the_stacks_own_and_what_it_has_not_is_forgotten(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = _kubectl(
+        target, tmp_path, f'echo "$*" >> {tmp_path}/asked; [ "$3" = there ] && echo found; exit 0'
+    )
+    monkeypatch.setenv("PATH", target.path)
+    queue = "kueue.x-k8s.io/v1beta2:ClusterQueue"
+    update = {**_unfinished("core/v1:Namespace", "there"), "type": "updating"}
+    cut = _Cut(
+        [
+            _unfinished("core/v1:Secret", "there", "home"),
+            _unfinished(queue, "there"),
+            _unfinished(queue, "gone"),
+            update,
+        ]
+    )
+    state = deploy._settle(cut, target)  # type: ignore[arg-type]
+    assert cut.taken == state
+    assert state.deployment
+    assert state.deployment["pending_operations"] == []
+    assert [each["id"] for each in state.deployment["resources"]] == ["home/there", "there"]
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        "get Secret.v1. there --namespace=home --output=name --ignore-not-found",
+        "get ClusterQueue.v1beta2.kueue.x-k8s.io there --output=name --ignore-not-found",
+        "get ClusterQueue.v1beta2.kueue.x-k8s.io gone --output=name --ignore-not-found",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"), [("the server doesn't have a resource type", False), ("connection refused", True)]
+)
+def test_a_cluster_that_does_not_answer_is_not_taken_for_one_that_has_nothing(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, refused: bool
+) -> None:
+    target = _kubectl(target, tmp_path, f'echo "{said}" >&2; exit 1')
+    monkeypatch.setenv("PATH", target.path)
+    cut = _Cut([_unfinished("core/v1:Secret", "there", "home")])
+    with pytest.raises(DeployError, match="refused") if refused else nullcontext():
+        deploy._settle(cut, target)  # type: ignore[arg-type]
+    assert (cut.taken is None) is refused
 
 
 def test_checkpoints_are_skipped_on_the_embedded_cluster_and_nowhere_else(target: Target) -> None:
