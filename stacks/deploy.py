@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlparse
 
 import yaml
 from pulumi import automation
@@ -26,6 +24,7 @@ from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
 from profiles import fixed
+from stacks.locks import locks
 
 PROJECT = "longhouse"
 CHECKOUT = Path(__file__).parent.parent
@@ -275,20 +274,12 @@ def _command(path: str) -> automation.PulumiCommand:
 
 
 def _break_stale_lock(stack: automation.Stack, target: Target) -> None:
-    """Release a file backend's lock that a process of this machine took and, killed, never gave back."""
-    url = urlparse(target.backend)
-    if url.scheme != "file":
-        return
-    locks = Path(url.path) / ".pulumi" / "locks"
-    for path in locks.glob(f"organization/{PROJECT}/{target.stack}/*.json"):
-        holder = json.loads(path.read_text())
-        if holder["hostname"] != socket.gethostname():
-            continue
-        if Path(f"/proc/{holder['pid']}").exists():
-            raise DeployError(
-                f"another Pulumi (process {holder['pid']}) is at work on stack {target.stack}: let it end"
-            )
-        stack.cancel()
+    """Release a lock that a process of this machine took and, killed, never gave back."""
+    for each in locks(target.backend, PROJECT, target.stack):
+        if each.stale:
+            stack.cancel()
+        elif each.ours:
+            raise DeployError(f"another Pulumi ({each}) is at work on stack {target.stack}: let it end")
 
 
 def _settle(stack: automation.Stack, target: Target) -> automation.Deployment:
