@@ -13,10 +13,10 @@ export GOTOOLCHAIN := local
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status retained images locked preview pr verify test check unit format lock generated bench clean
+.PHONY: help up down status retained state-doctor images locked preview pr verify test check unit format lock generated bench clean
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|policies"
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
@@ -35,6 +35,9 @@ endif
 
 retained: .venv/ready  ## list what the stores keep of tenants that are gone
 	@$(if $(filter embedded,$(CLUSTER)),eval "$$($(PYTHON) -m sandbox env)";) $(PYTHON) -m stacks.retained
+
+state-doctor: .venv/ready  ## say what is wrong between states and cluster on the current context (PROFILE=onprem, MEND=1)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m stacks.doctor --profile $(PROFILE) $(if $(MEND),--mend) $(if $(YES),--yes)
 
 images: .venv/ready  ## build the platform's own image and push it (REGISTRY=registry.example.com/longhouse)
 	@$(PYTHON) -m sandbox push $(REGISTRY)

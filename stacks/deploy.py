@@ -25,6 +25,7 @@ from pulumi.automation.events import EngineEvent
 
 from profiles import fixed
 from stacks.locks import locks
+from stacks.orphans import Key
 
 PROJECT = "longhouse"
 CHECKOUT = Path(__file__).parent.parent
@@ -224,11 +225,21 @@ def deployed(held: automation.Deployment) -> fixed.Record:
     return found
 
 
-def declared(target: Target) -> frozenset[tuple[str, str]]:
-    """The cluster objects in the stack's state: kind with its API group, and name with its namespace."""
-    deployment = state(target).deployment or {}
+def held(target: Target) -> Mapping[str, Any]:
+    """What the backend has of the stack, as it stands and with secrets sealed."""
+    found: Mapping[str, Any] = json.loads(_pulumi(target, "stack", "export", "--stack", target.stack))
+    return found["deployment"] or {}
+
+
+def declared(target: Target) -> frozenset[Key]:
+    """The cluster objects in the stack's state."""
+    return objects(state(target).deployment or {})
+
+
+def objects(deployment: Mapping[str, Any]) -> frozenset[Key]:
+    """The cluster objects in a state."""
     found = set()
-    for resource in deployment.get("resources", []):
+    for resource in deployment.get("resources") or ():
         provider, _, rest = resource["type"].partition(":")
         group_version, _, kind = rest.partition(":")
         if provider == "kubernetes" and kind and resource.get("id"):

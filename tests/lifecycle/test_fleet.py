@@ -45,6 +45,7 @@ class Environment:
     server: ApiServer
     folder: Path
     env: dict[str, str]
+    platform: str = _PLATFORM
 
     def write(self, groups: int | None, *tenants: str, viewers: str = "readers") -> None:
         """The profile with so many groups and those tenants."""
@@ -79,6 +80,15 @@ class Environment:
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
+
+    def doctor(self, *words: str, code: int = 0) -> str:
+        """What is wrong."""
+        done = subprocess.run(
+            [sys.executable, "-m", "stacks.doctor", *words, f"--profile={_PROFILE}"],
+            check=False, capture_output=True, text=True, cwd=CHECKOUT, env=self.env, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout.partition("profile ")[2].partition("\n")[2].strip()
 
     def uids(self) -> dict[str, str]:
         """Every object that carries a tenant's label, and what tenants keep."""
