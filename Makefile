@@ -16,7 +16,7 @@ export PYTHONUNBUFFERED := 1
 .PHONY: help up down status retained state-doctor images locked preview pr verify test check unit format lock generated bench clean
 
 help:  ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|policies"
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
