@@ -12,6 +12,7 @@ import yaml
 from profiles.load import DIRECTORY
 from sandbox import machine
 from sandbox.places import INSTANCE
+from tests.lifecycle import fleet
 from tests.lifecycle.journey import CORE, STORES, Journey, machine_state
 from tests.live import TEST_INSTANCE
 
@@ -43,3 +44,10 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     under_way.machine_before = machine_state()
     yield under_way
     under_way.sandbox("down")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fleet.Environment]:
+    """An environment before an API server of its own, nothing of it deployed."""
+    with fleet.started(tmp_path_factory.mktemp("fleet")) as found:
+        yield found

@@ -14,10 +14,8 @@ from modules.data.object_store import settings
 from modules.data.object_store.config import ObjectStore
 from modules.kit.names import namespace
 from stacks.deploy import CHECKOUT, PROJECT, SECRET
-from tests.lifecycle.test_fleet import Environment, _kill_session, environment
+from tests.lifecycle.fleet import PLATFORM, Environment, kill_session
 from tests.minio_server import ROOT_PASSWORD, minio_server
-
-__all__ = ["environment"]
 
 _BUCKET = "states"
 _TENANT = "dune"
@@ -73,7 +71,7 @@ def _begun(environment: Environment, bucket: Bucket) -> subprocess.Popen[bytes]:
 
 def test_the_state_is_in_the_bucket_and_nowhere_else(environment: Environment, bucket: Bucket) -> None:
     environment.fleet("up")
-    assert f".pulumi/stacks/{PROJECT}/{environment.platform}.json" in bucket.names()
+    assert f".pulumi/stacks/{PROJECT}/{PLATFORM}.json" in bucket.names()
     assert bucket.locks() == []
     assert not (environment.folder / "data" / "longhouse" / "state").exists()
     assert environment.fleet("up").strip().endswith("same")
@@ -82,7 +80,7 @@ def test_the_state_is_in_the_bucket_and_nowhere_else(environment: Environment, b
 
 def test_no_secret_lies_in_the_bucket_in_the_clear(environment: Environment, bucket: Bucket) -> None:
     sealed = subprocess.run(
-        ["pulumi", "config", "get", SECRET, "--stack", environment.platform], check=True, capture_output=True, text=True, cwd=CHECKOUT,
+        ["pulumi", "config", "get", SECRET, "--stack", PLATFORM], check=True, capture_output=True, text=True, cwd=CHECKOUT,
         env={**environment.env, "PULUMI_CONFIG_PASSPHRASE_FILE": f"{environment.folder}/data/longhouse/passphrase"},
     )  # fmt: skip
     secret = sealed.stdout.strip()
@@ -104,10 +102,30 @@ def test_a_lock_of_a_deployment_that_was_killed_stops_nobody(
     environment: Environment, bucket: Bucket
 ) -> None:
     with _begun(environment, bucket) as first:
-        _kill_session(first.pid)
+        kill_session(first.pid)
     assert bucket.locks()
     environment.fleet("up")
     assert bucket.locks() == []
+
+
+def test_a_lock_of_another_machine_is_respected(environment: Environment, bucket: Bucket) -> None:
+    name = f".pulumi/locks/organization/{PROJECT}/{PLATFORM}/else.json"
+    lock = {"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"}
+    bucket.client.put_object(Bucket=_BUCKET, Key=name, Body=json.dumps(lock).encode())
+    said = environment.fleet("up", code=1)
+    assert "ann@elsewhere" in said
+    bucket.client.delete_object(Bucket=_BUCKET, Key=name)
+
+
+def test_where_the_state_is_lost_the_next_deployment_takes_everything_over(
+    environment: Environment, bucket: Bucket
+) -> None:
+    before = environment.uids()
+    for name in bucket.names():
+        bucket.client.delete_object(Bucket=_BUCKET, Key=name)
+    environment.fleet("up")
+    assert environment.uids() == before
+    assert environment.fleet("up").strip().endswith("same")
 
 
 def test_the_doctor_finds_what_is_wrong_and_mends_it_without_losing_data(
@@ -115,7 +133,7 @@ def test_the_doctor_finds_what_is_wrong_and_mends_it_without_losing_data(
 ) -> None:
     assert environment.doctor() == "1 stacks: nothing wrong"
     with _begun(environment, bucket) as first:
-        _kill_session(first.pid)
+        kill_session(first.pid)
     labels = {"app.kubernetes.io/managed-by": "longhouse"}
     home = namespace(_TENANT)
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -146,23 +164,3 @@ def test_the_doctor_finds_what_is_wrong_and_mends_it_without_losing_data(
         "--output=name",
     )
     assert found.stdout.split() == ["persistentvolumeclaim/left"]
-
-
-def test_a_lock_of_another_machine_is_respected(environment: Environment, bucket: Bucket) -> None:
-    name = f".pulumi/locks/organization/{PROJECT}/{environment.platform}/else.json"
-    lock = {"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"}
-    bucket.client.put_object(Bucket=_BUCKET, Key=name, Body=json.dumps(lock).encode())
-    said = environment.fleet("up", code=1)
-    assert "ann@elsewhere" in said
-    bucket.client.delete_object(Bucket=_BUCKET, Key=name)
-
-
-def test_where_the_state_is_lost_the_next_deployment_takes_everything_over(
-    environment: Environment, bucket: Bucket
-) -> None:
-    before = environment.uids()
-    for name in bucket.names():
-        bucket.client.delete_object(Bucket=_BUCKET, Key=name)
-    environment.fleet("up")
-    assert environment.uids() == before
-    assert environment.fleet("up").strip().endswith("same")

@@ -1,0 +1,136 @@
+"""An environment of the tests' own before a real API server, deployed by the command for all its stacks.
+
+The platform is the real one with simulated nodes, and so without stores. No pod runs, and every object is Kubernetes' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from modules.kit.labels import TENANT
+from profiles.load import DIRECTORY
+from sandbox.platform import install_provider
+from stacks.deploy import CHECKOUT, config_file
+from tests.api_server import ApiServer, api_server, controllers
+
+_PROFILE = "local-fleet"
+PLATFORM = f"{_PROFILE}-current"
+ONE, TWO = f"{PLATFORM}-tenants-1", f"{PLATFORM}-tenants-2"
+_QUICK = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+
+
+@dataclass
+class Environment:
+    """A profile, a cluster, and the command."""
+
+    server: ApiServer
+    folder: Path
+    env: dict[str, str]
+
+    def write(self, groups: int | None, *tenants: str, viewers: str = "readers") -> None:
+        """The profile with so many groups and those tenants."""
+        record = {
+            "owner": "a-team",
+            "data_class": "internal",
+            "burst": {"allowed": False},
+            "quota": {"cpu": "300m", "memory": "1Gi", "storage": "5Gi", "pods": 20},
+        }
+        people = {"editor": ["writers"], "admin": ["leads"]}
+        profile = {
+            "extends": "local-simulated",
+            "description": "A fleet.",
+            "stacks": {"groups": groups} if groups else None,
+            "node_pools": {"general": {"nodes": 8}},
+            "tenants": {"atlas": None, "borealis": None}
+            | {
+                name: {**record, "groups": {"viewer": [viewers if name == "cobalt" else "readers"], **people}}
+                for name in tenants
+            },
+        }
+        (self.folder / "profiles" / f"{_PROFILE}.yaml").write_text(yaml.safe_dump(profile))
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "stacks.fleet", *words, f"--profile={_PROFILE}"]
+
+    def fleet(self, *words: str, code: int = 0) -> str:
+        """What the command says."""
+        done = subprocess.run(
+            self.command(*words, *(("--yes",) if words[0] in ("up", "destroy") else ())),
+            check=False, capture_output=True, text=True, cwd=CHECKOUT, env={**self.env, **_QUICK}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def doctor(self, *words: str, code: int = 0) -> str:
+        """What is wrong."""
+        done = subprocess.run(
+            [sys.executable, "-m", "stacks.doctor", *words, f"--profile={_PROFILE}"],
+            check=False, capture_output=True, text=True, cwd=CHECKOUT, env=self.env, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout.partition("profile ")[2].partition("\n")[2].strip()
+
+    def uids(self) -> dict[str, str]:
+        """Every object that carries a tenant's label, and what tenants keep."""
+        found: dict[str, str] = {}
+        kinds = "namespaces,resourcequotas,networkpolicies,rolebindings,serviceaccounts,clusterqueues.kueue.x-k8s.io,localqueues.kueue.x-k8s.io"
+        for selector, which in (
+            (f"--selector={TENANT}", kinds),
+            ("--selector=keeps", "persistentvolumeclaims,secrets"),
+        ):
+            done = self.server.kubectl("get", which, "--all-namespaces", selector, "--output=json")
+            assert done.returncode == 0, done.stderr
+            for each in json.loads(done.stdout)["items"]:
+                meta = each["metadata"]
+                found[f"{each['kind']} {meta.get('namespace', '')}/{meta['name']}"] = meta["uid"]
+        return found
+
+    def namespaces(self) -> set[str]:
+        done = self.server.kubectl(
+            "get", "namespaces", f"--selector={TENANT}", "--output=jsonpath={.items[*].metadata.name}"
+        )
+        return set(done.stdout.split())
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Environment]:
+    """An API server, a Pulumi home and profiles below the folder, for as long as the body runs."""
+    shutil.copytree(DIRECTORY, folder / "profiles", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    install_provider(folder / "pulumi")
+    (folder / "api").mkdir()
+    with api_server(folder / "api") as server, controllers(server):
+        programs = os.pathsep.join((str(server.kubectl_program.parent), os.environ["PATH"]))
+        env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")},
+            "KUBECONFIG": str(server.kubeconfig),
+            "LONGHOUSE_PROFILES": str(folder / "profiles"),
+            "PULUMI_HOME": str(folder / "pulumi"),
+            "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "PATH": programs,
+            "COLUMNS": "200",
+        }  # fmt: skip
+        yield Environment(server, folder, env)
+    for stack in (PLATFORM, ONE, TWO):
+        config_file(stack).unlink(missing_ok=True)
+
+
+def kill_session(leader: int) -> None:
+    """Everything that a command has started, at once: the engine gives its plugins process groups of their own."""
+    found = (int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit())
+    for process in found:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process) == leader:
+                os.kill(process, signal.SIGKILL)
