@@ -11,7 +11,8 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -160,6 +161,8 @@ def configure(target: Target, profile: str, shared: Settings | None = None, *, n
         put(SECRET, settings.master_secret, "--secret")
     if settings.epoch is not None and settings.epoch != epoch:
         put(EPOCH, settings.epoch)
+    if settings.epoch is None and epoch is not None:
+        _pulumi(target, "config", "rm", "--stack", target.stack, EPOCH)
     return settings
 
 
@@ -214,7 +217,8 @@ def state(target: Target) -> automation.Deployment:
 
 def put_state(target: Target, wanted: automation.Deployment) -> None:
     """Let the stack hold that. No object of the cluster is touched."""
-    _free(target).import_stack(wanted)
+    with _told():
+        _free(target).import_stack(wanted)
 
 
 def deployed(held: automation.Deployment) -> fixed.Record:
@@ -276,6 +280,15 @@ def _free(target: Target) -> automation.Stack:
     return stack
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """A question to Pulumi that fails is told in its own words."""
+    try:
+        yield
+    except automation.CommandError as failure:
+        raise DeployError(str(failure).rpartition("stderr:")[2].strip()) from None
+
+
 @cache
 def _command(path: str) -> automation.PulumiCommand:
     found = shutil.which("pulumi", path=path)
@@ -299,7 +312,8 @@ def _settle(stack: automation.Stack, target: Target) -> automation.Deployment:
     So the next run changes it or takes it away, whatever the profile has come to want. Anything else is dropped: to update or delete once
     more is harmless.
     """
-    state = stack.export_stack()
+    with _told():
+        state = stack.export_stack()
     if not state.deployment or not (pending := state.deployment.get("pending_operations")):
         return state
     resources = state.deployment.get("resources") or []
@@ -313,7 +327,8 @@ def _settle(stack: automation.Stack, target: Target) -> automation.Deployment:
     ]
     settled = {**state.deployment, "pending_operations": [], "resources": [*resources, *made]}
     state = automation.Deployment(state.version, settled)
-    stack.import_stack(state)
+    with _told():
+        stack.import_stack(state)
     return state
 
 

@@ -73,6 +73,18 @@ class Environment:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
+    def pulumi(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Pulumi by hand, with the state that the command uses."""
+        data = self.folder / "data" / "longhouse"
+        state = {
+            "PULUMI_BACKEND_URL": f"file://{data}/state",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": f"{data}/passphrase",
+        }
+        return subprocess.run(
+            ["pulumi", *words, "--non-interactive"], check=False, capture_output=True, text=True, cwd=CHECKOUT,
+            env={**state, **self.env}, input=stdin,
+        )  # fmt: skip
+
     def doctor(self, *words: str, code: int = 0) -> str:
         """What is wrong."""
         done = subprocess.run(

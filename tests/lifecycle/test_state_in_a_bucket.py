@@ -79,10 +79,8 @@ def test_the_state_is_in_the_bucket_and_nowhere_else(environment: Environment, b
 
 
 def test_no_secret_lies_in_the_bucket_in_the_clear(environment: Environment, bucket: Bucket) -> None:
-    sealed = subprocess.run(
-        ["pulumi", "config", "get", SECRET, "--stack", PLATFORM], check=True, capture_output=True, text=True, cwd=CHECKOUT,
-        env={**environment.env, "PULUMI_CONFIG_PASSPHRASE_FILE": f"{environment.folder}/data/longhouse/passphrase"},
-    )  # fmt: skip
+    sealed = environment.pulumi("config", "get", SECRET, "--stack", PLATFORM)
+    assert sealed.returncode == 0, sealed.stderr
     secret = sealed.stdout.strip()
     assert len(secret) > 20
     assert bucket.texts()

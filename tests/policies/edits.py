@@ -282,7 +282,11 @@ CLUSTER: Final = (
     Edit(
         "the cluster is known by another name",
         program=(
-            Text(_PLATFORM, "cluster_identifier=pulumi.get_stack()", "cluster_identifier=profile.name"),
+            Text(
+                _PLATFORM,
+                "cluster_identifier=StackName.of(pulumi.get_stack()).platform",
+                "cluster_identifier=profile.name",
+            ),
         ),
         refused=replaced(
             *_HOMES, *_STORE_NAMESPACES, *_STORES, *_MONITORS, *_KUEUE, "Namespace kueue-system"
