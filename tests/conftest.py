@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pytest
@@ -97,23 +97,17 @@ class Recording(mocks.Mocks):
 
     resources: list[Declared] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
-    transforms: dict[str, Transform] = field(default_factory=dict)
+    transforms: list[Transform] = field(default_factory=list)
+    """Of everything that the program declares; this engine does not call them."""
+
+    def register_transform(self, transform: pulumi.ResourceTransform) -> None:
+        self.transforms.append(cast(Transform, transform))
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         outputs = {key: rpc.unwrap_rpc_secret(value) for key, value in args.inputs.items()}
         if args.typ == "kubernetes:helm.sh/v4:Chart":
             outputs["resources"] = []
         return (f"{args.name}-id" if args.custom else None), outputs
-
-    def register_transform(self, transform: Transform) -> callback_pb2.Callback:
-        """Stands for Pulumi's callback server, so that a program with transforms runs without an engine."""
-        token = str(len(self.transforms))
-        self.transforms[token] = transform
-        return callback_pb2.Callback(token=token, target="recorded")
-
-    def register_stack_transform(self, transform: Transform) -> None:
-        """The same for a transform of everything that the program declares."""
-        self.register_transform(transform)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         self.calls.append(args.token)
@@ -145,12 +139,30 @@ class Recording(mocks.Mocks):
         ]
 
 
+class _Callbacks:
+    """Stands for Pulumi's callback server, so that a program with transforms runs without an engine."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.transforms: dict[str, Transform] = {}
+
+    def register_transform(self, transform: Transform) -> callback_pb2.Callback:
+        """Give a child's transform the token by which the engine would call it."""
+        token = str(len(self.transforms))
+        self.transforms[token] = transform
+        return callback_pb2.Callback(token=token, target="recorded")
+
+    def register_stack_transform(self, transform: Transform) -> None:
+        """The same for a transform of everything that the program declares."""
+        self.recording.register_transform(transform)
+
+
 class _Monitor(mocks.MockMonitor):
     """Records what Pulumi's own mocks do not hand on: dependencies, parents, protection."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, callbacks: _Callbacks) -> None:
         super().__init__(recording)
-        self.recording = recording
+        self.recording, self.callbacks = recording, callbacks
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
@@ -170,7 +182,7 @@ class _Monitor(mocks.MockMonitor):
                     retain_on_delete=request.retainOnDelete,
                     deleted_with=request.deletedWith,
                     transforms=tuple(
-                        self.recording.transforms[callback.token] for callback in request.transforms
+                        self.callbacks.transforms[callback.token] for callback in request.transforms
                     ),
                 )
             )
@@ -180,9 +192,10 @@ class _Monitor(mocks.MockMonitor):
 def record(program: Callable[[], object]) -> Recording:
     """Run a program against an engine that makes nothing, until all its registrations have drained."""
     recording = Recording()
-    mocks.set_mocks(recording, project=PROJECT, stack=STACK, preview=False, monitor=_Monitor(recording))
-    settings.SETTINGS.feature_support["transforms"] = True
-    settings.SETTINGS.callbacks = recording
+    callbacks = _Callbacks(recording)
+    monitor = _Monitor(recording, callbacks)
+    mocks.set_mocks(recording, project=PROJECT, stack=STACK, preview=False, monitor=monitor)
+    settings.SETTINGS.callbacks = callbacks
 
     @pulumi.runtime.test  # type: ignore[untyped-decorator]
     def run() -> None:

@@ -103,9 +103,14 @@ def test_every_pinned_part_has_its_hashes_beside_it() -> None:
     assert not without
 
 
-def test_python_and_the_provider_are_pinned_to_one_release() -> None:
+def test_the_provider_is_pinned_to_its_sdks_release_and_the_engine_to_none_newer_than_its_sdk() -> None:
     from sandbox.tools import PROVIDER_VERSION, PULUMI
 
     pinned = (ROOT / "pyproject.toml").read_text()
     assert f'"pulumi-kubernetes=={PROVIDER_VERSION}"' in pinned
-    assert f'"pulumi=={PULUMI.program.version.removeprefix("v")}"' in pinned
+    (sdk,) = re.findall(r'"pulumi==([\d.]+)"', pinned)
+    assert _numbers(sdk) >= _numbers(PULUMI.program.version.removeprefix("v"))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))

@@ -200,7 +200,7 @@ def test_what_is_declared_carries_the_locks_digests(
         ConfigMap("text", data={"run": pulumi.Output.secret("app:1")})
 
     recording = recorded(program)
-    (transform,) = recording.transforms.values()
+    (transform,) = recording.transforms
     pod = recording.one("core/v1:Pod", None)
     result = transform(
         pulumi.ResourceTransformArgs(True, pod.type, pod.name, dict(pod.inputs), pulumi.ResourceOptions())
@@ -211,4 +211,4 @@ def test_what_is_declared_carries_the_locks_digests(
 
 
 def test_without_digests_nothing_is_touched(recorded: Callable[[Callable[[], object]], Recording]) -> None:
-    assert recorded(lambda: pin_images({"app:1": None})).transforms == {}
+    assert recorded(lambda: pin_images({"app:1": None})).transforms == []
