@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from modules.data.store import StoreContext
 from modules.foundation.certificates.authority import Authority
 from modules.kit import crds
 from modules.kit.cluster import WebhookFailure
+from modules.kit.quantities import bytes_of
+from profiles.load import load, names
 from tests.api_server import ApiServer, api_server
 from tests.conftest import Recording, record
 from tests.unit.examples import CLUSTER, CREDENTIALS
@@ -105,8 +108,11 @@ class TestOperator:
             == {}
         )
 
-    def test_submissions_fit_the_memory_that_the_profiles_give(self) -> None:
-        assert Config().submissions * 0.33 < 2
+    @pytest.mark.parametrize("profile", [name for name in names() if load(name).spark])
+    def test_submissions_fit_the_memory_that_a_profile_gives(self, profile: str) -> None:
+        config = load(profile).spark
+        assert config is not None
+        assert (config.submissions + 1) * bytes_of("1Gi") / 3 <= bytes_of(config.memory)
 
 
 class TestTenants:
@@ -180,10 +186,11 @@ class TestImage:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """An API server with the kinds, both policies, and a tenant that has defaults."""
     with api_server(tmp_path_factory.mktemp("spark")) as running:
         running.create(crds.read((part(operator.PART).directory / "config/crd/bases").glob("*.yaml")))
+        running.established()
         policies = {
             "MutatingAdmissionPolicy": admission.mutating("4.0.4", "longhouse/spark:1", "2g"),
             "MutatingAdmissionPolicyBinding": admission.mutating_binding(),
@@ -281,6 +288,33 @@ class TestAdmission:
     )
     def test_a_size_that_the_queue_would_not_see_is_refused(self, server: ApiServer, key: str) -> None:
         assert key in submit(server, sparkConf={key: "9"}).stderr
+
+    def test_a_container_that_the_queue_would_not_see_is_refused(self, server: ApiServer) -> None:
+        containers = [{"name": "spark-kubernetes-executor"}, {"name": "beside", "image": "x"}]
+        refused = submit(server, executor={"template": {"spec": {"containers": containers}}})
+        assert "spec.executor: memory is all that the pod gets" in refused.stderr
+        assert taken(server, executor={"template": {"spec": {"containers": containers[:1]}}})
+
+    def test_memory_that_is_asked_for_later_is_refused(self, server: ApiServer) -> None:
+        whole = {
+            "apiVersion": "sparkoperator.k8s.io/v1beta2",
+            "kind": "SparkApplication",
+            "metadata": {"name": "later", "namespace": "tenant-atlas"},
+            "spec": {"mainApplicationFile": "s3a://longhouse-atlas/sums.py"},
+        }
+        made = server.kubectl("create", "--validate=false", "--filename=-", stdin=json.dumps(whole))
+        assert made.returncode == 0, made.stderr
+        for change in ({"memoryOverhead": "9g"}, {"memoryLimit": "9g"}):
+            patch = json.dumps({"spec": {"driver": change}})
+            words = (
+                "patch",
+                "sparkapplication",
+                "later",
+                "--namespace=tenant-atlas",
+                "--type=merge",
+                f"--patch={patch}",
+            )
+            assert "spec.driver: memory is all that the pod gets" in server.kubectl(*words).stderr
 
     def test_other_settings_are_not(self, server: ApiServer) -> None:
         assert taken(server, sparkConf={"spark.sql.shuffle.partitions": "4"})

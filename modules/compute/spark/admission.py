@@ -38,6 +38,22 @@ _COUNTED: Final = {
 }
 
 
+def _as_counted(role: str) -> Mapping[str, str]:
+    """That a pod gets no more than its memory, and holds no container beside those that the queue reads."""
+    spec = f"object.spec.{role}"
+    template = f"{spec}.?template.?spec"
+    return {
+        "expression": (
+            f"{spec}.?memoryOverhead.orValue('0') == '0' && {spec}.?memoryLimit == {spec}.?memory"
+            f" && {template}.?containers.orValue([]).size() < 2 && {template}.?initContainers.orValue([]).size() == 0"
+        ),
+        "message": (
+            f"spec.{role}: memory is all that the pod gets (leave memoryOverhead and memoryLimit out), and what runs beside Spark "
+            "stands in sidecars and initContainers, which the queue reads, not in template"
+        ),
+    }
+
+
 def constraints(*operations: str) -> Mapping[str, Any]:
     """Applications in tenants' namespaces."""
     return {
@@ -81,7 +97,7 @@ def validating() -> Mapping[str, Any]:
         "failurePolicy": "Fail",
         "matchConstraints": constraints("CREATE", "UPDATE"),
         "matchConditions": [{"name": "stays", "expression": "!has(object.metadata.deletionTimestamp)"}],
-        "validations": [_COUNTED],
+        "validations": [_COUNTED, *map(_as_counted, _ROLES)],
     }
 
 
