@@ -72,7 +72,7 @@ class Profile(Model):
     """MySQL; null where the environment has none."""
 
     spark: Spark | None = None
-    """Spark; null where the environment has none."""
+    """Spark; null where the environment has none. Needs Kubernetes 1.36 or newer."""
 
     tenants: FrozenMap[TenantName, Tenant] = Field(default_factory=dict)
     """Tenants of this environment by name. Each stands in a file of its own; here only what differs in this environment, `{}` for nothing."""

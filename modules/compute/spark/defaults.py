@@ -61,7 +61,7 @@ def _bucket(bucket: Bucket) -> Mapping[str, str]:
         "spark.hadoop.fs.s3a.endpoint.region": bucket.region,
         "spark.hadoop.fs.s3a.path.style.access": str(bucket.path_style).lower(),
         "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider",
-        # Renaming in S3 is copying, and what a killed application left half-written would be taken for the next one's.
+        # Renaming in S3 is copying, and what a killed application had left half-written made the next one fail.
         "spark.hadoop.fs.s3a.committer.name": "magic",
         "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory",
         "spark.sql.sources.commitProtocolClass": "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol",
