@@ -17,7 +17,7 @@ export PYTHONUNBUFFERED := 1
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|policies"
+	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|compute|policies"
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
 ifeq ($(CLUSTER),current)
@@ -90,6 +90,7 @@ generated: .venv/ready  ## write what is generated from the code: schema, refere
 
 lock: .venv/ready  ## pin every Python package with its hashes again, from pyproject.toml
 	@$(LOCK) --no-emit-package gssapi upstream/clients/requirements.in --output-file upstream/clients/requirements.lock
+	@$(LOCK) upstream/spark/requirements.in --output-file upstream/spark/requirements.lock
 	@$(LOCK) --all-extras --group dev --no-emit-package gssapi --no-emit-package requests-gssapi --constraint upstream/clients/requirements.lock \
 		pyproject.toml upstream/clients/requirements.in --output-file requirements.lock
 

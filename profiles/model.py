@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from modules.compute.spark.config import Spark
 from modules.data.cassandra.config import Cassandra
 from modules.data.hdfs.config import Hdfs
 from modules.data.kafka.config import Kafka
@@ -73,6 +74,9 @@ class Profile(Model):
 
     mysql: MySql | None = None
     """MySQL; null where the environment has none."""
+
+    spark: Spark | None = None
+    """Spark; null where the environment has none. Needs Kubernetes 1.36 or newer."""
 
     tenants: FrozenMap[TenantName, Tenant] = Field(default_factory=dict)
     """Tenants of this environment by name. Each stands in a file of its own; here only what differs in this environment, `{}` for nothing."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from modules.compute.spark import image as spark
 from modules.data.object_store import settings as minio
 from modules.kit import clients
 from sandbox import machine, tools
@@ -73,6 +75,48 @@ class Wheels:
             "--only-binary=:all:", "--require-hashes", f"--requirement={self.lock}", f"--target={into}",
         )  # fmt: skip
         yield from into.iterdir()
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of this checkout."""
+
+    path: Path
+
+    @property
+    def key(self) -> str:
+        """What is in it."""
+        return self.path.read_text()
+
+    def fetch(self, scratch: Path) -> Iterator[Path]:
+        """The file."""
+        yield self.path
+
+
+@dataclass(frozen=True)
+class SparkRelease:
+    """Spark as PyPI has it, laid out as upstream's images have it."""
+
+    lock: Path
+
+    @property
+    def key(self) -> str:
+        """The lock itself."""
+        return self.lock.read_text()
+
+    def fetch(self, scratch: Path) -> Iterator[Path]:
+        """The folders `bin`, `jars`, `python` and `sbin` of Spark's home."""
+        run(
+            sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps",
+            "--require-hashes", f"--requirement={self.lock}", f"--dest={scratch}", timeout=900,
+        )  # fmt: skip
+        (archive,) = scratch.glob("pyspark-*.tar.gz")
+        with tarfile.open(archive) as release:
+            release.extractall(scratch, filter="data")
+        home = scratch / archive.name.removesuffix(".tar.gz")
+        (home / "python").mkdir()
+        (home / "lib").rename(home / "python" / "lib")
+        yield from (*(home / "deps" / folder for folder in ("bin", "jars", "sbin")), home / "python")
 
 
 @dataclass(frozen=True)
@@ -284,6 +328,37 @@ KAFKA_IMAGE = Image(
 )
 """Kafka's jars where upstream's image has them, and a shell, as it has one."""
 
+_SPARK_PACKAGES: Final = (*JAVA, "python3", "tini", "libnss-wrapper", "procps")
+_SPARK_FILES: Final = (
+    (SparkRelease(spark.RELEASE), spark.HOME),
+    (File(spark.ENTRYPOINT), str(Path(spark.START).parent)),
+)
+SPARK_IMAGE = Image(
+    f"docker.io/{spark.image()}",
+    packages=_SPARK_PACKAGES,
+    files=(
+        *_SPARK_FILES,
+        (Jars(spark.PIN), f"{spark.HOME}/jars"),
+        (Wheels(spark.LIBRARIES), "/usr/local/lib/python3.11/dist-packages"),
+    ),
+    entrypoint=(spark.START,),
+    user=f"{spark.USER}:{spark.USER}",
+    seconds=200,
+)
+"""What tenants' drivers and executors run in."""
+
+SPARK_OPERATOR = operator(part("spark-operator"), seconds=60)
+SPARK_OPERATOR_IMAGE = Image(
+    f"ghcr.io/kubeflow/spark-operator/controller:{SPARK_OPERATOR.version.removeprefix('v')}",
+    ((SPARK_OPERATOR, "/usr/bin/spark-operator"),),
+    packages=_SPARK_PACKAGES,
+    files=_SPARK_FILES,
+    entrypoint=(spark.START, "/usr/bin/spark-operator"),
+    user=f"{spark.USER}:{spark.USER}",
+    seconds=150,
+)
+"""Beside a Spark, as upstream has it: the operator starts an application by `spark-submit`."""
+
 MINIO_IMAGE = Image(
     f"docker.io/{minio.image(_MINIO.version)}",
     ((MINIO, "/usr/bin/minio"),),
@@ -313,7 +388,7 @@ PXC_OPERATOR_IMAGE = Image(
 )
 """No profile for this cluster runs it: a check does."""
 
-OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE)
+OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE, SPARK_IMAGE)
 """Those that nobody else publishes: a real cluster pulls them from where their owner pushed them."""
 
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
@@ -327,5 +402,7 @@ PLATFORM_IMAGES = (
     MINIO_IMAGE,
     MARIADB_IMAGE,
     MYSQLD_EXPORTER_IMAGE,
+    SPARK_IMAGE,
+    SPARK_OPERATOR_IMAGE,
 )
-PROGRAMS = (KUEUE, COREDNS, MINIO, MYSQLD_EXPORTER)
+PROGRAMS = (KUEUE, COREDNS, MINIO, MYSQLD_EXPORTER, SPARK_OPERATOR)

@@ -14,8 +14,11 @@ from functools import partial
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from modules.compute.spark.component import Spark
+from modules.compute.spark.defaults import Bucket, Principal, Stores
 from modules.data.cassandra.component import Cassandra
 from modules.data.hdfs.component import Hdfs
+from modules.data.hdfs.config import EmbeddedKdc
 from modules.data.kafka.component import Kafka
 from modules.data.mysql.component import MySql
 from modules.data.object_store.accounts import backup_bucket
@@ -26,6 +29,7 @@ from modules.foundation.certificates.authority import Authority
 from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
 from modules.foundation.queueing.component import Queueing
+from modules.foundation.tenants import config
 from modules.foundation.tenants.component import Tenant, TenantRoles
 from modules.kit import image_lock
 from modules.kit.crds import Crds
@@ -80,19 +84,25 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
         for name, tenant in profile.tenants.items()
         if name in part.tenants
     }
-    _stores(
-        profile,
-        StoreContext(
-            owner=profile.owner,
-            cluster=profile.cluster,
-            credentials=credentials,
-            authority=authority,
-            homes={name: tenant.home for name, tenant in declared.items()},
-            delete_data=frozenset(profile.departed),
-            monitors=shared.monitors if shared else None,
-        ),
-        on_cluster,
+    context = StoreContext(
+        owner=profile.owner,
+        cluster=profile.cluster,
+        credentials=credentials,
+        authority=authority,
+        homes={name: tenant.home for name, tenant in declared.items()},
+        delete_data=frozenset(profile.departed),
+        monitors=shared.monitors if shared else None,
     )
+    _stores(profile, context, on_cluster)
+    if profile.spark is not None:
+        Spark(
+            "spark",
+            profile.spark,
+            context=context,
+            webhooks=profile.admission.webhooks,
+            tenants={name: _spark_stores(profile, tenant) for name, tenant in profile.tenants.items()},
+            opts=on_cluster,
+        )
     return Platform(profile.name, {name: tenant.namespace for name, tenant in declared.items()})
 
 
@@ -149,6 +159,19 @@ def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOption
         Kafka("kafka", profile.kafka, context=context, tenants=tenants, opts=opts)
     if profile.mysql is not None:
         MySql("mysql", profile.mysql, context=context, tenants=tenants, opts=opts)
+
+
+def _spark_stores(profile: Profile, tenant: config.Tenant) -> Stores:
+    """Those of the tenant's stores that Spark is made ready for. A realm that is kept elsewhere gives its people keys of their own."""
+    bucket, hdfs = profile.object_store, profile.hdfs
+    return Stores(
+        bucket=Bucket(bucket.bucket(tenant.name), bucket.endpoint, bucket.region, path_style=not bucket.given)
+        if bucket and tenant.data.object_store
+        else None,
+        hdfs=Principal(tenant.name, hdfs.kerberos.realm)
+        if hdfs and tenant.data.hdfs and isinstance(hdfs.kerberos.kdc, EmbeddedKdc)
+        else None,
+    )
 
 
 def _monitors(profile: Profile, opts: pulumi.ResourceOptions) -> Crds:

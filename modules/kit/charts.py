@@ -42,6 +42,7 @@ def layered(
     adjust: Adjust | None = None,
     leave_out: tuple[str, ...] = (),
     wait: bool = True,
+    depends_on: Sequence[pulumi.Resource] = (),
 ) -> Chart:
     """An operator from its own chart, in two layers: its CRDs, then all else. Gives the second, which
     depends on the first.
@@ -50,7 +51,7 @@ def layered(
     operator can be replaced without them. Objects that match ``leave_out`` (`Kind` or `Kind/name-pattern`)
     are not declared at all.
     ``chart`` is a folder, or the reference of a published one, with its ``version``. ``wait`` says whether the operator has to run before what depends on it is declared; where no pod can
-    run it never would.
+    run it never would. ``depends_on`` is what the second layer needs beside the namespace.
     """
 
     def layer(name: str, part: Sequence[str], depends_on: list[pulumi.Resource], *, ready: bool) -> Chart:
@@ -71,7 +72,9 @@ def layered(
         )
 
     crds = layer(f"{release}-crds", ["crds"], [], ready=True)
-    return layer(release, ["rest", *leave_out], [crds, cast("pulumi.Resource", namespace)], ready=wait)
+    return layer(
+        release, ["rest", *leave_out], [crds, cast("pulumi.Resource", namespace), *depends_on], ready=wait
+    )
 
 
 def adjusted(ownership: Mapping[str, str], adjust: Adjust | None = None) -> pulumi.ResourceTransform:

@@ -66,6 +66,11 @@ class TestConfiguration:
     def test_plain_pods_are_queued_like_jobs(self) -> None:
         assert {"pod", "batch/job"} <= set(configuration()["integrations"]["frameworks"])
 
+    def test_a_spark_application_is_queued_with_its_executors(self) -> None:
+        """They belong to the driver's pod, and what belongs to a queued pod is counted by nobody."""
+        assert "sparkoperator.k8s.io/sparkapplication" in configuration()["integrations"]["frameworks"]
+        assert configuration()["featureGates"]["SparkApplicationIntegration"] is True
+
     def test_the_operator_does_not_make_its_own_certificate(self) -> None:
         assert configuration()["internalCertManagement"] == {"enable": False}
         assert "enableCertManager" not in kueue.values(CONFIG, "v0.19.2")

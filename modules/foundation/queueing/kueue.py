@@ -60,6 +60,7 @@ FRAMEWORKS: Final = (
     "kubeflow.org/pytorchjob",
     "kubeflow.org/tfjob",
     "kubeflow.org/xgboostjob",
+    "sparkoperator.k8s.io/sparkapplication",
     "trainer.kubeflow.org/trainjob",
 )
 """What is queued. Kinds whose CRD is not there yet are waited for (`jobframework.SetupControllers`), so
@@ -67,6 +68,10 @@ naming them costs nothing.
 
 Plain pods are among them: a pod that nobody queues would take a node from under the queues' counting, so
 that shares would mean nothing. Pods of a kind that is queued itself are left alone."""
+
+GATES: Final = {"SparkApplicationIntegration": True}
+"""Parts of Kueue that have to be asked for. Without this one a Spark application's executors are counted by nobody: they belong to the
+driver's pod, and Kueue takes what belongs to a pod of its own for counted with it."""
 
 NOT_DECLARED: Final = (
     "ClusterRole/kueue-*-editor-role",
@@ -144,6 +149,7 @@ def configuration(config: Queueing) -> dict[str, Any]:
         "manageJobsWithoutQueueName": True,
         "managedJobsNamespaceSelector": {"matchExpressions": [{"key": labels.TENANT, "operator": "Exists"}]},
         "integrations": {"frameworks": list(FRAMEWORKS)},
+        "featureGates": dict(GATES),
     }
     if config.fair_sharing:
         strategies = ["LessThanOrEqualToFinalShare", "LessThanInitialShare"]

@@ -26,6 +26,7 @@ CORE: Final = ""
 READ: Final = ("get", "list", "watch")
 WRITE: Final = ("create", "update", "patch", "delete", "deletecollection")
 WRITE_ONE: Final = ("create", "update", "patch", "delete")
+SPARK: Final = ("scheduledsparkapplications", "sparkapplications")
 
 
 class Role(StrEnum):
@@ -77,6 +78,7 @@ _LOOK: Final = (
     Grant("metrics.k8s.io", ("pods",), ("get", "list")),
     Grant("networking.k8s.io", ("networkpolicies",), READ),
     Grant("policy", ("poddisruptionbudgets",), READ),
+    Grant("sparkoperator.k8s.io", SPARK, READ),
     Grant("visibility.kueue.x-k8s.io", ("localqueues/pendingworkloads",), ("get",)),
 )
 _WORK: Final = (
@@ -88,6 +90,7 @@ _WORK: Final = (
     Grant("autoscaling", ("horizontalpodautoscalers",), WRITE),
     Grant("batch", ("cronjobs", "jobs"), WRITE),
     Grant("policy", ("poddisruptionbudgets",), WRITE),
+    Grant("sparkoperator.k8s.io", SPARK, WRITE),
 )
 _ANSWER_FOR: Final = (
     Grant(CORE, ("secrets",), READ),

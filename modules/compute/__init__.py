@@ -1,0 +1,1 @@
+"""Processing: engines that run tenants' own programs over the stores."""

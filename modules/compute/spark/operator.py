@@ -1,0 +1,112 @@
+"""How the operator is run: values of its chart, and what the chart cannot be told.
+
+Facts are from spark-operator v2.5.2's chart and code (`charts/spark-operator-chart`, `cmd/operator`, `pkg/certificate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from modules.compute.spark import image
+from modules.compute.spark.config import Spark
+from modules.foundation.queueing.kueue import IGNORED_TIMEOUT_SECONDS, SETTLE_SECONDS
+from modules.kit import labels
+from modules.kit.cluster import WebhookFailure
+
+PART: Final = "spark-operator"
+"""Name of the pin in upstream/."""
+
+CHART: Final = "charts/spark-operator-chart"
+RELEASE: Final = "spark-operator"
+"""Name of the release; the chart makes every other name from it."""
+
+CONTROLLER: Final = f"{RELEASE}-controller"
+WEBHOOK: Final = f"{RELEASE}-webhook"
+WEBHOOK_PORT: Final = 9443
+METRICS_PORT: Final = 8080
+
+SELECTOR: Final = {"app.kubernetes.io/name": RELEASE, "app.kubernetes.io/component": "controller"}
+
+_CONTEXT: Final = {
+    "runAsNonRoot": True,
+    "runAsUser": image.USER,
+    "runAsGroup": image.USER,
+    "fsGroup": image.USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def values(config: Spark, version: str, namespaces: Sequence[str]) -> dict[str, Any]:
+    """Values of the chart for an operator of that version, which works in those namespaces and sees no other.
+
+    Accounts and rights of drivers are the tenants' and not the chart's.
+    """
+    return {
+        "image": {"tag": version.removeprefix("v")},
+        "controller": {
+            "replicas": config.replicas,
+            "workers": config.submissions,
+            "env": [{"name": "SPARK_HOME", "value": image.HOME}],
+            "resources": {
+                "requests": {"cpu": config.cpu, "memory": config.memory},
+                "limits": {"cpu": "2", "memory": config.memory},
+            },
+            "podSecurityContext": _CONTEXT,
+            "podDisruptionBudget": {"enable": config.replicas > 1},
+        },
+        "webhook": {
+            "replicas": config.replicas,
+            "port": WEBHOOK_PORT,
+            "resources": {
+                "requests": {"cpu": "50m", "memory": "128Mi"},
+                "limits": {"cpu": "1", "memory": "128Mi"},
+            },
+            "podSecurityContext": _CONTEXT,
+            "podDisruptionBudget": {"enable": config.replicas > 1},
+            "volumes": [_scratch("serving-certs"), _scratch("tmp")],
+            "volumeMounts": [
+                {
+                    "name": "serving-certs",
+                    "mountPath": "/etc/k8s-webhook-server/serving-certs",
+                    "subPath": "serving-certs",
+                },
+                {"name": "tmp", "mountPath": "/tmp"},
+            ],
+        },
+        "spark": {
+            "jobNamespaces": sorted(namespaces),
+            "serviceAccount": {"create": False},
+            "rbac": {"create": False},
+        },
+        "prometheus": {"metrics": {"port": METRICS_PORT}},
+    }
+
+
+def _scratch(name: str) -> dict[str, Any]:
+    return {"name": name, "emptyDir": {"sizeLimit": "16Mi"}}
+
+
+def adjustment(
+    failure: WebhookFailure, tenants: Mapping[str, str]
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What the chart cannot be told: whose an object in a tenant's namespace is (``tenants``: namespace to tenant), and what happens
+    when the webhook does not answer.
+
+    The webhook makes its own certificate, and writes whom its callers trust into the two configurations that bear its name: given
+    one, it reads RSA keys only, and the platform's authority makes none (`pkg/certificate/certificate.go`).
+    """
+
+    def adjust(found: dict[str, Any]) -> dict[str, Any]:
+        kind, metadata = found["kind"], found["metadata"]
+        if (tenant := tenants.get(metadata.get("namespace", ""))) is not None:
+            metadata["labels"] = {**metadata["labels"], labels.TENANT: tenant}
+        if kind == "Deployment":
+            found["spec"]["minReadySeconds"] = SETTLE_SECONDS
+        elif kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+            for webhook in found["webhooks"] if failure is WebhookFailure.IGNORE else ():
+                webhook["failurePolicy"] = failure.value
+                webhook["timeoutSeconds"] = IGNORED_TIMEOUT_SECONDS
+        return found
+
+    return adjust
