@@ -167,17 +167,17 @@ def build(programs: tuple[GoProgram, ...], progress: Progress) -> None:
             raise
 
 
-def link(tools: tuple[Tool, ...]) -> None:
-    """Put the tools in use into ``bin/``, each under all its names.
+def link(tools: tuple[Tool, ...], into: Path = BIN) -> None:
+    """Put the tools in use into one folder, by default the instance's ``bin/``, each under all its names.
 
     Files, not symbolic links: Pulumi and its language host look for each other beside the file that they run from.
     """
-    BIN.mkdir(parents=True, exist_ok=True)
+    into.mkdir(parents=True, exist_ok=True)
     for tool in tools:
         program = tool.on_path() or tool.program.path
         for name in tool.names:
             beside = program.parent / name
-            place(beside if beside.exists() else program, BIN / name)
+            place(beside if beside.exists() else program, into / name)
 
 
 def place(source: Path, target: Path) -> None:

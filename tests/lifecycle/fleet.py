@@ -21,6 +21,7 @@ import yaml
 
 from modules.kit.labels import TENANT
 from profiles.load import DIRECTORY
+from sandbox import tools
 from sandbox.platform import install_provider
 from stacks.deploy import CHECKOUT, config_file
 from tests.api_server import ApiServer, api_server, controllers
@@ -81,7 +82,7 @@ class Environment:
             "PULUMI_CONFIG_PASSPHRASE_FILE": f"{data}/passphrase",
         }
         return subprocess.run(
-            ["pulumi", *words, "--non-interactive"], check=False, capture_output=True, text=True, cwd=CHECKOUT,
+            [str(self.folder / "bin" / "pulumi"), *words, "--non-interactive"], check=False, capture_output=True, text=True, cwd=CHECKOUT,
             env={**state, **self.env}, input=stdin,
         )  # fmt: skip
 
@@ -121,9 +122,12 @@ def started(folder: Path) -> Iterator[Environment]:
     """An API server, a Pulumi home and profiles below the folder, for as long as the body runs."""
     shutil.copytree(DIRECTORY, folder / "profiles", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     install_provider(folder / "pulumi")
+    tools.link((tools.PULUMI, tools.LANGUAGE_HOST), folder / "bin")
     (folder / "api").mkdir()
     with api_server(folder / "api") as server, controllers(server):
-        programs = os.pathsep.join((str(server.kubectl_program.parent), os.environ["PATH"]))
+        programs = os.pathsep.join(
+            (str(folder / "bin"), str(server.kubectl_program.parent), os.environ["PATH"])
+        )
         env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")},
             "KUBECONFIG": str(server.kubeconfig),
