@@ -62,7 +62,7 @@ EXEMPTIONS: Final[tuple[Exemption, ...]] = (
     Exemption(
         "LH-A-007",
         _ROLE,
-        None,
+        "spark-operator",
         "spark-operator-webhook",
         "It makes its own certificate, since it reads RSA keys only, and may write who is trusted into the webhooks of its own name alone.",
     ),
