@@ -84,6 +84,11 @@ class TestOperator:
     def test_its_image_is_of_the_pinned_release(self) -> None:
         assert operator.values(Config(), part(operator.PART).version, [])["image"] == {"tag": "2.5.2"}
 
+    @pytest.mark.parametrize(("asked", "limit"), [("20m", "2"), ("4", "4")])
+    def test_the_operator_is_never_limited_to_less_than_it_asks_for(self, asked: str, limit: str) -> None:
+        made = operator.values(Config(cpu=asked), "v2.5.2", [])["controller"]["resources"]
+        assert (made["requests"]["cpu"], made["limits"]["cpu"]) == (asked, limit)
+
     def test_where_it_runs_its_webhooks_fail_closed(self) -> None:
         hooks = [{"clientConfig": {}, "failurePolicy": "Fail"}]
         found = adjusted(named("MutatingWebhookConfiguration", operator.WEBHOOK, webhooks=hooks))

@@ -13,6 +13,7 @@ from modules.compute.spark.config import Spark
 from modules.foundation.queueing.kueue import IGNORED_TIMEOUT_SECONDS, SETTLE_SECONDS
 from modules.kit import labels
 from modules.kit.cluster import WebhookFailure
+from modules.kit.quantities import cores
 
 PART: Final = "spark-operator"
 """Name of the pin in upstream/."""
@@ -27,6 +28,9 @@ WEBHOOK_PORT: Final = 9443
 METRICS_PORT: Final = 8080
 
 SELECTOR: Final = {"app.kubernetes.io/name": RELEASE, "app.kubernetes.io/component": "controller"}
+
+_BURST: Final = "2"
+"""Cores that a starting Java process may take where the operator was given less."""
 
 _CONTEXT: Final = {
     "runAsNonRoot": True,
@@ -50,7 +54,7 @@ def values(config: Spark, version: str, namespaces: Sequence[str]) -> dict[str, 
             "env": [{"name": "SPARK_HOME", "value": image.HOME}],
             "resources": {
                 "requests": {"cpu": config.cpu, "memory": config.memory},
-                "limits": {"cpu": "2", "memory": config.memory},
+                "limits": {"cpu": max(config.cpu, _BURST, key=cores), "memory": config.memory},
             },
             "podSecurityContext": _CONTEXT,
             "podDisruptionBudget": {"enable": config.replicas > 1},
