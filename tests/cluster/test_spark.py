@@ -12,7 +12,7 @@ import yaml
 
 from modules.compute.spark import image
 from modules.compute.spark.config import ACCOUNT
-from tests.live import Live, Pod, Tenant, pod, unique
+from tests.live import TIMEOUT, Live, Pod, Tenant, pod, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.compute
@@ -192,12 +192,14 @@ class TestApplication:
         desk.python(PUT, "jobs/slow.py", SLOW)
         free = pod(tenant)
         free["spec"]["containers"][0]["resources"] = {
-            kind: {"cpu": "850m", "memory": "64Mi"} for kind in ("requests", "limits")
+            kind: {"cpu": "200m", "memory": "64Mi"} for kind in ("requests", "limits")
         }
         holder = free["metadata"]["name"]
         found = application(tenant, f"s3a://{bucket}/jobs/slow.py")
+        # With its driver within all that tenants have on the one real node, and not beside the holder. The node need not have room for its executor.
+        found["spec"]["executor"]["coreRequest"] = "750m"
         with live.objects(free):
-            live.kubectl("wait", where, "--for=condition=Ready", f"pod/{holder}", "--timeout=120s")
+            live.kubectl("wait", where, "--for=condition=Ready", f"pod/{holder}", TIMEOUT)
             with running(live, tenant, found) as name:
                 waits = live.eventually(
                     "its workload waits for room",
