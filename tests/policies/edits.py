@@ -39,6 +39,13 @@ _KUEUE: Final = tuple(
         "provisioningrequestconfigs", "resourceflavors", "topologies", "workloadpriorityclasses", "workloads",
     )
 )  # fmt: skip
+_SPARK: Final = (
+    "Namespace spark-operator",
+    *(
+        f"CustomResourceDefinition {each}.sparkoperator.k8s.io"
+        for each in ("scheduledsparkapplications", "sparkapplications", "sparkconnects")
+    ),
+)
 
 
 def _data(tenant: str, store: str, **share: Any) -> dict[str, Any]:
@@ -289,7 +296,13 @@ CLUSTER: Final = (
             ),
         ),
         refused=replaced(
-            *_HOMES, *_STORE_NAMESPACES, *_STORES, *_MONITORS, *_KUEUE, "Namespace kueue-system"
+            *_HOMES,
+            *_STORE_NAMESPACES,
+            *_STORES,
+            *_MONITORS,
+            *_KUEUE,
+            "Namespace kueue-system",
+            *_SPARK,
         ),
     ),
 )
@@ -298,7 +311,7 @@ SWITCHED: Final = (
     Edit(
         "the stack has another profile, one without stores",
         program=(Text(f"stacks/Pulumi.{STACK}.yaml", f"profile: {PROFILE}", "profile: local-simulated"),),
-        refused=deleted(*_STORE_NAMESPACES, *_STORES),
+        refused=deleted(*_STORE_NAMESPACES, *_STORES, *_SPARK),
     ),
 )
 
