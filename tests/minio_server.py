@@ -47,12 +47,14 @@ class MinioServer:
         credentials = self._credentials(name, *key, prefix=prefix)
         return Bucket.of(credentials, str(self.key / "ca.crt"), say=lambda _: None)
 
-    def health(self) -> Mapping[str, str]:
-        """What the server says of its quorum; empty when it is not ready."""
+    def health(self, *, without_it: bool = False) -> Mapping[str, str]:
+        """What the server says of its quorum, or of that of the others without it; empty when there is none."""
         trust = ssl.create_default_context(cafile=str(self.key / "ca.crt"))
         try:
             with urllib.request.urlopen(
-                f"{self.endpoint}/minio/health/cluster", context=trust, timeout=5
+                f"{self.endpoint}/minio/health/cluster?maintenance={str(without_it).lower()}",
+                context=trust,
+                timeout=5,
             ) as answer:
                 return {name.lower(): value for name, value in answer.headers.items()}
         except (urllib.error.URLError, ConnectionError, TimeoutError):

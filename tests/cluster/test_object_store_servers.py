@@ -84,11 +84,20 @@ def test_the_settings_of_each_profile_start_the_server_with_the_parity_that_we_r
                 assert len(stream.read()) == each.size
 
 
+def _wait_for_all(server: MinioServer) -> None:
+    """Until a server of four knows all others: what it writes before, it writes to three. Only where all are there would three have a quorum without it."""
+    deadline = time.monotonic() + 60
+    while not server.health(without_it=True):
+        assert time.monotonic() < deadline, "the servers did not find each other"
+        time.sleep(0.2)
+
+
 def test_four_servers_go_on_without_one_and_keep_all_that_they_acknowledged_without_two(
     tmp_path: Path,
 ) -> None:
     with minio_servers(tmp_path, ObjectStore(servers=4)) as started:
         (server, _), *others = started
+        _wait_for_all(server)
         server.client().create_bucket(Bucket="kept")
         bucket = server.bucket("kept")
         stored = [bucket.put(f"before-{number}", io.BytesIO(b"x" * 1000)) for number in range(20)]
