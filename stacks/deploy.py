@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import automation
 from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
 from profiles import fixed
-from stacks.locks import locks
+from stacks.locks import Lock, locks
 from stacks.orphans import Key
 
 PROJECT = "longhouse"
@@ -229,6 +230,14 @@ def deployed(held: automation.Deployment) -> fixed.Record:
     return found
 
 
+def holders(target: Target) -> tuple[Lock, ...]:
+    """Who is at work on the stack, as far as its backend says. Raises DeployError when that does not answer."""
+    try:
+        return locks(target.backend, PROJECT, target.stack)
+    except (BotoCoreError, ClientError) as problem:
+        raise DeployError(f"the backend {target.backend} does not answer: {problem}") from None
+
+
 def held(target: Target) -> Mapping[str, Any]:
     """What the backend has of the stack, as it stands and with secrets sealed."""
     found: Mapping[str, Any] = json.loads(_pulumi(target, "stack", "export", "--stack", target.stack))
@@ -299,7 +308,7 @@ def _command(path: str) -> automation.PulumiCommand:
 
 def _break_stale_lock(stack: automation.Stack, target: Target) -> None:
     """Release a lock that a process of this machine took and, killed, never gave back."""
-    for each in locks(target.backend, PROJECT, target.stack):
+    for each in holders(target):
         if each.stale:
             stack.cancel()
         elif each.ours:

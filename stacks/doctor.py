@@ -7,6 +7,7 @@ The first two every ``up`` mends by itself.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,9 +21,9 @@ from profiles.load import load
 from profiles.problems import ProfileError
 from stacks import deploy
 from stacks.current import ask, reached
-from stacks.deploy import PROJECT, DeployError, Target
+from stacks.deploy import DeployError, Target
 from stacks.fleet import Plan
-from stacks.locks import Lock, locks
+from stacks.locks import Lock
 from stacks.orphans import Key, Labelled, labelled, orphans
 
 _KEEPS: Final = frozenset(
@@ -113,8 +114,10 @@ def _delete(one: Labelled, kubectl: Callable[..., str]) -> None:
 
 def _kubectl(target: Target) -> Callable[..., str]:
     def run(*words: str) -> str:
-        command = ["kubectl", f"--kubeconfig={target.kubeconfig}", *words]
-        done = subprocess.run(command, env={"PATH": target.path}, capture_output=True, text=True, check=False)
+        command = ["kubectl", *words]
+        done = subprocess.run(
+            command, env={**os.environ, **target.environment}, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise DeployError(f"kubectl {words[0]}: {done.stderr.strip()}")
         return done.stdout
@@ -146,7 +149,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         there = deploy.stacks(target)
         plan = Plan.of(profile, target.stack, there)
         stacks = [replace(target, stack=str(each)) for each in plan.everything if str(each) in there]
-        held = [Held(each, locks(each.backend, PROJECT, each.stack), deploy.held(each)) for each in stacks]
+        held = [Held(each, deploy.holders(each), deploy.held(each)) for each in stacks]
         kubectl = _kubectl(target)
         found = list(faults(held, labelled(kubectl), kubectl))
         for each in found:

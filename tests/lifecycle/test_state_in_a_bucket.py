@@ -162,3 +162,4 @@ def test_the_doctor_finds_what_is_wrong_and_mends_it_without_losing_data(
         "--output=name",
     )
     assert found.stdout.split() == ["persistentvolumeclaim/left"]
+    assert not (CHECKOUT / ".kube").exists(), "kubectl keeps what it learned at home, not here"

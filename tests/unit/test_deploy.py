@@ -151,6 +151,18 @@ def test_a_cluster_that_does_not_answer_is_not_taken_for_one_that_has_nothing(
     assert (cut.taken is None) is refused
 
 
+def test_a_bucket_that_does_not_answer_is_told_by_its_address(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    asked = replace(target, backend=f"s3://states?endpoint=http://127.0.0.1:{port}&region=here")
+    with pytest.raises(DeployError, match=r"the backend s3://states.* does not answer"):
+        deploy.holders(asked)
+
+
 def test_checkpoints_are_skipped_on_the_embedded_cluster_and_nowhere_else(target: Target) -> None:
     assert "PULUMI_SKIP_CHECKPOINTS" not in target.environment
     assert "PULUMI_SKIP_CHECKPOINTS" in platform.target().environment
