@@ -96,3 +96,19 @@ def store_context(*tenants: str, backups: Bucket | None = BACKUPS, **fields: Any
             **fields,
         }
     )
+
+
+def unknown_values(values: dict[str, Any], known: dict[str, Any], where: str = "") -> list[str]:
+    """Values that the chart's own do not have. Free-form maps (resources, security contexts) end the comparison."""
+    found = []
+    for key, value in values.items():
+        path = f"{where}.{key}"
+        if key not in known:
+            found.append(path)
+        elif (
+            isinstance(value, dict)
+            and isinstance(known[key], dict)
+            and not key.endswith(("resources", "Context"))
+        ):
+            found += unknown_values(value, known[key], path)
+    return found

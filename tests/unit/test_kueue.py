@@ -13,6 +13,7 @@ from modules.foundation.certificates.authority import KeyPair
 from modules.foundation.queueing import kueue
 from modules.foundation.queueing.config import Queueing
 from modules.kit.cluster import WebhookFailure
+from tests.unit.examples import unknown_values
 from upstream import part
 
 CONFIG = Queueing(priorities={"normal": 0})
@@ -107,7 +108,7 @@ class TestValues:
 
     def test_the_pinned_chart_knows_every_value(self) -> None:
         known = yaml.safe_load((part(kueue.PART).chart(kueue.CHART) / "values.yaml").read_text())
-        assert not _unknown(kueue.values(CONFIG, "v0.19.2"), known)
+        assert not unknown_values(kueue.values(CONFIG, "v0.19.2"), known)
 
     def test_the_pinned_chart_names_its_objects_as_the_adjustment_expects(self) -> None:
         templates = part(kueue.PART).chart(kueue.CHART) / "templates"
@@ -180,19 +181,3 @@ class TestAdjustment:
 
     def test_the_operator_counts_as_available_only_when_its_service_had_time_to_learn_of_it(self) -> None:
         assert adjusted(deployment())["spec"]["minReadySeconds"] == kueue.SETTLE_SECONDS > 0
-
-
-def _unknown(values: dict[str, Any], known: dict[str, Any], where: str = "") -> list[str]:
-    """Values that the chart's own do not have. Free-form maps (resources, security contexts) end the comparison."""
-    found = []
-    for key, value in values.items():
-        path = f"{where}.{key}"
-        if key not in known:
-            found.append(path)
-        elif (
-            isinstance(value, dict)
-            and isinstance(known[key], dict)
-            and not key.endswith(("resources", "Context"))
-        ):
-            found += _unknown(value, known[key], path)
-    return found

@@ -28,7 +28,7 @@ from modules.kit.quantities import bytes_of
 from profiles.load import load, names
 from tests.api_server import ApiServer, api_server
 from tests.conftest import Recording, record
-from tests.unit.examples import CLUSTER, CREDENTIALS
+from tests.unit.examples import CLUSTER, CREDENTIALS, unknown_values
 from upstream import maven, part
 
 BUCKET = Bucket("longhouse-atlas", "https://object-store.object-store.svc:9000", "us-east-1", path_style=True)
@@ -79,7 +79,7 @@ class TestOperator:
 
     def test_the_pinned_chart_knows_every_value(self) -> None:
         known = yaml.safe_load((part(operator.PART).chart(operator.CHART) / "values.yaml").read_text())
-        assert not _unknown(operator.values(Config(), "v2.5.2", list(HOMES)), known)
+        assert not unknown_values(operator.values(Config(), "v2.5.2", list(HOMES)), known)
 
     def test_its_image_is_of_the_pinned_release(self) -> None:
         assert operator.values(Config(), part(operator.PART).version, [])["image"] == {"tag": "2.5.2"}
@@ -323,18 +323,3 @@ class TestAdmission:
 
     def test_other_settings_are_not(self, server: ApiServer) -> None:
         assert taken(server, sparkConf={"spark.sql.shuffle.partitions": "4"})
-
-
-def _unknown(values: dict[str, Any], known: dict[str, Any], where: str = "") -> list[str]:
-    found = []
-    for key, value in values.items():
-        path = f"{where}.{key}"
-        if key not in known:
-            found.append(path)
-        elif (
-            isinstance(value, dict)
-            and isinstance(known[key], dict)
-            and not key.endswith(("resources", "Context"))
-        ):
-            found += _unknown(value, known[key], path)
-    return found
