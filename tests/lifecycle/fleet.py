@@ -124,12 +124,14 @@ def started(folder: Path) -> Iterator[Environment]:
     install_provider(folder / "pulumi")
     tools.link((tools.PULUMI, tools.LANGUAGE_HOST), folder / "bin")
     (folder / "api").mkdir()
+    (folder / "home").mkdir()
     with api_server(folder / "api") as server, controllers(server):
         programs = os.pathsep.join(
             (str(folder / "bin"), str(server.kubectl_program.parent), os.environ["PATH"])
         )
         env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")},
+            "HOME": str(folder / "home"),
             "KUBECONFIG": str(server.kubeconfig),
             "LONGHOUSE_PROFILES": str(folder / "profiles"),
             "PULUMI_HOME": str(folder / "pulumi"),
