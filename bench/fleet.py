@@ -9,22 +9,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from modules.kit.parts import StackName, group_of
+from bench.measured import Run, measure
+from modules.kit.parts import StackName
 from policies import api_server
 from policies.api_server import ApiServer, Programs
 from profiles.load import DIRECTORY
@@ -37,15 +36,6 @@ _PLATFORM: Final = f"{_PROFILE}-current"
 _OF_A_GROUP: Final = 25
 _SECRET: Final = "4dabf18193072939515e22adb298388d"
 """Key of a secret in a state (Pulumi's resource.SigKey)."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One measured run: its seconds by the clock and on the processors."""
-
-    what: str
-    seconds: float
-    busy: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +62,8 @@ class Place:
             "XDG_STATE_HOME": str(self.folder / "logs"),
         }
 
-    def write(self, viewers: str = "readers") -> None:
-        """The profile; the first tenant's people are ``viewers``."""
+    def write(self, viewers: str = "readers", more: int = 0) -> None:
+        """The profile, with so many tenants ``more``; the first one's people are ``viewers``."""
         record = {
             "owner": "a-team",
             "data_class": "internal",
@@ -83,13 +73,13 @@ class Place:
         people = {"editor": ["writers"], "admin": ["leads"]}
         made = {
             f"tenant{number}": {**record, "groups": {"viewer": ["readers" if number else viewers], **people}}
-            for number in range(self.tenants)
+            for number in range(self.tenants + more)
         }
         profile = {
             "extends": "local-simulated",
             "description": "A fleet to measure.",
             "stacks": {"groups": self.groups},
-            "node_pools": {"general": {"nodes": self.tenants}},
+            "node_pools": {"general": {"nodes": self.tenants + 1}},
             "tenants": {"atlas": None, "borealis": None, **made},
         }
         (self.folder / "profiles" / f"{_PROFILE}.yaml").write_text(yaml.safe_dump(profile))
@@ -97,6 +87,11 @@ class Place:
     def fleet(self, *words: str) -> None:
         command = [sys.executable, "-m", "stacks.fleet", *words, f"--profile={_PROFILE}", "--yes"]
         subprocess.run(command, check=True, env=self.environment, cwd=CHECKOUT, stdin=subprocess.DEVNULL)
+
+    def states(self) -> float:
+        """Size of all states, in MB."""
+        folder = self.folder / "data" / "longhouse" / "state" / ".pulumi" / "stacks"
+        return sum(each.stat().st_size for each in folder.rglob("*.json")) / 1e6
 
     def objects(self) -> Iterator[dict[str, Any]]:
         """Every object of the cluster that a state holds, as it was declared."""
@@ -152,27 +147,34 @@ def _bench(number: int, folder: Path) -> None:
     ):
         server.wait()
         place = Place(folder, server, number)
-        one = StackName(_PLATFORM, group_of("tenant0", place.groups))
         try:
             place.write()
             runs = [
-                _measure("create", lambda: place.fleet("up")),
-                _measure("no change", lambda: place.fleet("up")),
+                measure("create", lambda: place.fleet("up")),
+                measure("no change", lambda: place.fleet("up")),
+                measure("no change, every stack looked at", lambda: place.fleet("up", "--every")),
+                measure("no change, preview of every stack", lambda: place.fleet("preview", "--every")),
             ]
-            place.write("others")
-            runs.append(_measure("change one tenant, look at all", lambda: place.fleet("up")))
-            place.write()
-            runs.append(
-                _measure("change one tenant, its stack only", lambda: place.fleet("up", f"--only={one}"))
-            )
+            for what, viewers, more in (
+                ("change one tenant", "others", 0),
+                ("one tenant more", "others", 1),
+                ("one tenant less", "others", 0),
+            ):
+                place.write(viewers, more)
+                runs.append(measure(what, lambda: place.fleet("up")))
             objects = list(place.objects())
+            states = place.states()
         finally:
             for group in (None, *range(1, place.groups + 1)):
                 config_file(str(StackName(_PLATFORM, group))).unlink(missing_ok=True)
     with api_server.started(folder / "kubectl", programs) as server:
         server.wait()
-        least = [_measure(what, lambda: _apply(server, objects)) for what in ("create", "no change")]
-    _print(number, len(objects), runs, least)
+        least = [measure(what, lambda: _apply(server, objects)) for what in ("create", "no change")]
+    _print(
+        f"{number} tenants in {place.groups} groups, {len(objects)} objects, {states:.1f} MB of states",
+        runs,
+        least,
+    )
 
 
 def _apply(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> None:
@@ -189,29 +191,16 @@ def _apply(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> None:
             server.established()
 
 
-def _measure(what: str, run: Callable[[], object]) -> Run:
-    before, begun = _busy(), monotonic()
-    run()
-    return Run(what, monotonic() - begun, _busy() - before)
-
-
-def _busy() -> float:
-    """Seconds on processors of what was started and has ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _print(tenants: int, objects: int, runs: Sequence[Run], least: Sequence[Run]) -> None:
-    table = Table(
-        "run", "time", "of processors", "times kubectl's", title=f"{tenants} tenants, {objects} objects"
-    )
+def _print(title: str, runs: Sequence[Run], least: Sequence[Run]) -> None:
+    table = Table("run", "time", "of processors", "peak memory", "times kubectl's", title=title)
     bound = {each.what: each.seconds for each in least}
-    for each in runs:
-        ratio = each.seconds / bound.get(each.what, bound["no change"])
-        table.add_row(each.what, f"{each.seconds:.1f} s", f"{each.busy:.1f} s", f"{ratio:.1f}")
-    for each in least:
-        table.add_row(f"kubectl apply: {each.what}", f"{each.seconds:.1f} s", f"{each.busy:.1f} s", "1")
-    Console().print(table)
+    rows = [(each.what, each, each.seconds / bound.get(each.what, bound["no change"])) for each in runs]
+    rows += [(f"kubectl apply: {each.what}", each, 1.0) for each in least]
+    for what, each, ratio in rows:
+        table.add_row(
+            what, f"{each.seconds:.1f} s", f"{each.busy:.1f} s", f"{each.peak_mib:,.0f} MiB", f"{ratio:.1f}"
+        )
+    Console(soft_wrap=True).print(table)
 
 
 if __name__ == "__main__":

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
+from bench.measured import Run, measure
 from policies import preview, pull_request
-from policies.footprint import footprint
 from sandbox.places import CHECKOUT
 
 _STACK: Final = "onprem"
@@ -33,16 +29,6 @@ _TIMES: Final = 4
 _TABLES: Final = 5
 """Of Cassandra, for each that has it: who says nothing plans for too many to have four of."""
 _SOURCES: Final = ("Pulumi.yaml", "images.lock", "modules", "policies", "profiles", "stacks", "upstream")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One measured run: what it was, its seconds by the clock and on the processors, and the most memory it held."""
-
-    what: str
-    seconds: float
-    busy: float
-    peak_mib: float
 
 
 def main() -> int:
@@ -55,7 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="longhouse-bench-") as name:
         source = Path(name) / "checkout"
         tenants = _twenty(source)
-        runs = [_measure("rendered once, nothing checked", lambda: preview.rendered(_STACK, source))]
+        runs = [measure("rendered once, nothing checked", lambda: preview.rendered(_STACK, source))]
         _commit(source)
         _enlarge(source / "profiles" / "tenants" / f"{tenants[0]}.yaml")
         said: list[str] = []
@@ -64,8 +50,8 @@ def main() -> int:
             found = pull_request.review(_STACK, lambda seen: None, "HEAD", project=source)
             said.append(pull_request.markdown(found))
 
-        runs.append(_measure("pr, the first of a base", review))
-        runs.append(_measure("pr, warm", review))
+        runs.append(measure("pr, the first of a base", review))
+        runs.append(measure("pr, warm", review))
     print(said[-1].split("### Changes")[0])
     _print(runs, len(tenants))
     return 0
@@ -115,19 +101,6 @@ def _enlarge(record: Path) -> None:
     tenant = yaml.safe_load(record.read_text())
     tenant["quota"]["pods"] += 1
     record.write_text(yaml.safe_dump(tenant))
-
-
-def _measure(what: str, run: Callable[[], object]) -> Run:
-    before, begun = _busy(), monotonic()
-    with footprint() as held:
-        run()
-    return Run(what, monotonic() - begun, _busy() - before, held.peak_mib)
-
-
-def _busy() -> float:
-    """Seconds on processors, of this process and of those that it started and that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _print(runs: list[Run], tenants: int) -> None:

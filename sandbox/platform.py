@@ -10,7 +10,7 @@ from pathlib import Path
 
 from profiles import fixed
 from profiles.model import Profile
-from sandbox import orphans, tools
+from sandbox import tools
 from sandbox.places import BIN, INSTANCE, KUBECONFIG, PULUMI_HOME, STATE
 from stacks import deploy
 from stacks.deploy import PROJECT, Target, config_file, configure, search_path
@@ -33,7 +33,6 @@ def target() -> Target:
         home=PULUMI_HOME,
         backend=f"file://{_BACKEND}",
         passphrase_file=_PASSPHRASE,
-        checkpoints=False,
     )
 
 
@@ -51,13 +50,9 @@ def up(profile: Profile, tell: Callable[[str], None]) -> Mapping[str, int]:
     wanted = prepare(profile.name)
     stays = fixed.record(profile)
     _keep({**_deployed(), **stays})  # a store that this takes away is there until it has
-    cut_off = orphans.begin()
     changes = deploy.up(wanted, tell)
-    if cut_off:
-        tell("looking for what a killed run left")
-        if swept := orphans.sweep(deploy.declared(wanted)):
-            changes = {**changes, "orphan taken away": len(swept)}
-    orphans.end()
+    if swept := deploy.sweep(wanted, [STACK], [STACK]):
+        changes = {**changes, "orphan taken away": len(swept)}
     _keep(stays)
     return changes
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
 from profiles import fixed
+from stacks import leases, orphans
 from stacks.locks import Lock, locks
 from stacks.orphans import Key
 
@@ -48,8 +50,8 @@ class DeployError(Exception):
 class Target:
     """A stack and what it takes to reach it: Pulumi's own settings and a kubeconfig, never ambient ones.
 
-    ``path`` is where programs are looked for, ``backend`` a URL such as ``file:///...``. Without ``checkpoints`` the state is written once, at the end: for
-    a cluster on which what a killed run left can be found and taken away.
+    ``path`` is where programs are looked for, ``backend`` a URL such as ``file:///...``. With ``checkpoints`` the state is written after every step, as
+    Pulumi does by itself, and not once, at the end (docs/decisions/no-checkpoints.md).
     """
 
     stack: str
@@ -58,7 +60,7 @@ class Target:
     home: Path
     backend: str
     passphrase_file: Path
-    checkpoints: bool = True
+    checkpoints: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -80,6 +82,8 @@ Tell = Callable[[str], None]
 Log = Callable[[str], object]
 
 _ROOT: Final = "pulumi:pulumi:Stack"
+_SECONDS: Final = len("2026-01-01T00:00:00")
+_INPUTS: Final = re.compile("from inputs ([0-9a-f]{64})")
 
 
 class _Unselected(automation.LocalWorkspace):
@@ -182,28 +186,65 @@ def _pulumi(target: Target, *words: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def stacks(target: Target) -> frozenset[str]:
-    """Every stack that the target's backend has of the project."""
+def stacks(target: Target) -> Mapping[str, str]:
+    """Every stack that the target's backend has of the project, with when its state was written last (RFC 3339; empty where it never was)."""
     listed = json.loads(_pulumi(target, "stack", "ls", "--json"))
-    return frozenset(str(each["name"]).rpartition("/")[2] for each in listed)
+    return {str(each["name"]).rpartition("/")[2]: str(each.get("lastUpdate") or "") for each in listed}
 
 
-def up(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:
+def made_from(target: Target, written: str) -> str | None:
+    """The ``inputs`` that the stack's state as ``written`` then came from; None where that was no deployment that succeeded, or none that said so."""
+    words = ("stack", "history", "--stack", target.stack, "--json", "--page-size", "1", "--page", "1")
+    for last in json.loads(_pulumi(target, *words)):
+        found = _INPUTS.search(last.get("message") or "")
+        well = (last["kind"], last["result"]) == ("update", "succeeded")
+        its_own = last["startTime"][:_SECONDS] <= written[:_SECONDS] <= last["endTime"][:_SECONDS]
+        return found[1] if found and well and its_own else None
+    return None
+
+
+def up(target: Target, tell: Tell, log: Log | None = None, inputs: str | None = None) -> Mapping[str, int]:
     """Converge the stack. Returns how many resources each operation touched, ``same`` among them.
 
-    ``tell`` is given a few words whenever something happens, ``log`` all that the engine says. Raises DeployError with what went wrong.
+    ``tell`` is given a few words whenever something happens, ``log`` all that the engine says. The stack's history says that it was made from those ``inputs``.
+    Raises DeployError with what went wrong.
     """
-    return _attempt(_settled(target).up, tell, log)
+    message = f"from inputs {inputs}" if inputs else None
+    return _change(target, partial(automation.Stack.up, message=message), tell, log)
 
 
 def preview(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:
     """What ``up`` would do. Returns counts as it does."""
-    return _attempt(_settled(target).preview, tell, log)
+    cut_off_before = target.stack in cut_off(target)
+    return _attempt(partial(_settled(target).preview, refresh=cut_off_before), tell, log)
 
 
 def destroy(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:
     """Take away everything that the stack declared. Returns counts as ``up`` does."""
-    return _attempt(_settled(target).destroy, tell, log)
+    return _change(target, automation.Stack.destroy, tell, log)
+
+
+def cut_off(target: Target) -> frozenset[str]:
+    """Stacks that a run has begun to change and not ended."""
+    return frozenset(leases.found(partial(kubectl, target)))
+
+
+def sweep(target: Target, stacks: Iterable[str], done: Iterable[str]) -> tuple[str, ...]:
+    """Delete what runs that were cut off made and none of the environment's ``stacks`` knows of. Returns what that was.
+
+    Nothing is deleted before every stack that was cut off is among those that are ``done`` again: what another is about to write down would be taken for left behind.
+    """
+    ask = partial(kubectl, target)
+    begun = leases.found(ask)
+    if not begun or not begun.keys() <= set(done):
+        return ()
+    known = {key for each in stacks for key in declared(replace(target, stack=each))}
+    since = min(each.since for each in begun.values())
+    left = orphans.left(orphans.labelled(ask), known, since)
+    orphans.delete(left, ask)
+    for each in begun:
+        leases.end(each, ask)
+    return tuple(map(str, left))
 
 
 def forget(target: Target) -> None:
@@ -258,6 +299,33 @@ def objects(deployment: Mapping[str, Any]) -> frozenset[Key]:
         if provider == "kubernetes" and kind and resource.get("id"):
             found.add((f"{kind}.{group_version.rpartition('/')[0] or group_version}", resource["id"]))
     return frozenset(found)
+
+
+def kubectl(target: Target, *words: str, stdin: str | None = None) -> str:
+    """Run kubectl on the target's cluster as its user does. Returns what it printed; raises DeployError with what it complained of."""
+    done = subprocess.run(
+        ["kubectl", *words], env={**os.environ, **target.environment}, input=stdin, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise DeployError(f"kubectl {words[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _change(target: Target, operation: Callable[..., Any], tell: Tell, log: Log | None) -> Mapping[str, int]:
+    """Let the cluster know that it is being changed, for as long as it is. Where an earlier run never got to its end, what it did is read from the
+    cluster first, and stays known to it until ``sweep``.
+    """
+    stack = _settled(target)
+    ask = partial(kubectl, target)
+    again = target.stack in cut_off(target)
+    if again:
+        tell("an earlier run was cut off: reading what there is")
+    else:
+        leases.begin(target.stack, ask)
+    changes = _attempt(partial(operation, stack, refresh=again), tell, log)
+    if not again:
+        leases.end(target.stack, ask)
+    return changes
 
 
 def _attempt(operation: Callable[..., Any], tell: Tell, log: Log | None) -> Mapping[str, int]:

@@ -7,8 +7,6 @@ The first two every ``up`` mends by itself.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from stacks import deploy
 from stacks.current import ask, reached
 from stacks.deploy import DeployError, Target
 from stacks.fleet import Plan
+from stacks.leases import Kubectl
 from stacks.locks import Lock
 from stacks.orphans import Key, Labelled, labelled, orphans
 
@@ -83,7 +82,7 @@ def between(
     return orphans(there, declared), sorted(declared - {each.key for each in there})
 
 
-def faults(held: Iterable[Held], found: Iterable[Labelled], kubectl: Callable[..., str]) -> Iterator[Fault]:
+def faults(held: Iterable[Held], found: Iterable[Labelled], kubectl: Kubectl) -> Iterator[Fault]:
     """All that is wrong. Without any state nothing is an orphan: `up` takes over what the profile names."""
     stacks = tuple(held)
     for each in stacks:
@@ -108,21 +107,8 @@ def faults(held: Iterable[Held], found: Iterable[Labelled], kubectl: Callable[..
         )
 
 
-def _delete(one: Labelled, kubectl: Callable[..., str]) -> None:
+def _delete(one: Labelled, kubectl: Kubectl) -> None:
     kubectl("delete", *one.reference, "--ignore-not-found", "--wait=false")
-
-
-def _kubectl(target: Target) -> Callable[..., str]:
-    def run(*words: str) -> str:
-        command = ["kubectl", *words]
-        done = subprocess.run(
-            command, env={**os.environ, **target.environment}, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise DeployError(f"kubectl {words[0]}: {done.stderr.strip()}")
-        return done.stdout
-
-    return run
 
 
 def main() -> int:
@@ -150,7 +136,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         plan = Plan.of(profile, target.stack, there)
         stacks = [replace(target, stack=str(each)) for each in plan.everything if str(each) in there]
         held = [Held(each, deploy.holders(each), deploy.held(each)) for each in stacks]
-        kubectl = _kubectl(target)
+        kubectl = partial(deploy.kubectl, target)
         found = list(faults(held, labelled(kubectl), kubectl))
         for each in found:
             console.print(f"{each.what}\n        {each.remedy}", markup=False)

@@ -31,6 +31,7 @@ from profiles.problems import ProfileError
 from stacks import deploy, moving
 from stacks.current import ask, reached
 from stacks.deploy import DeployError, Settings, Target
+from stacks.inputs import Inputs
 
 _WAY_OUT: Final = "deploy it as a new stack on another cluster, and restore the backups there"
 LOGS: Final = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "longhouse" / "fleet"
@@ -81,12 +82,16 @@ class Outcome:
     changes: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
     seconds: float = 0.0
+    left_alone: bool = False
+    """Whether it was not even looked at, since it would be made from what it was made from last."""
 
     @property
     def said(self) -> str:
         """In a few words."""
         if self.error:
             return "failed"
+        if self.left_alone:
+            return "same (nothing that it is made from has changed)"
         touched = {name: count for name, count in self.changes.items() if name != "same"}
         if not touched:
             return f"same ({self.changes.get('same', 0)} resources)"
@@ -105,27 +110,40 @@ class Fleet:
     logs: Path
     console: Console
     only: tuple[str, ...] = ()
+    every: bool = False
+    """Whether to look at stacks that would be made from what they were made from last, too."""
+
     outcomes: list[Outcome] = field(default_factory=list)
-    there: frozenset[str] = frozenset()
+    there: Mapping[str, str] = field(default_factory=dict)
+    """Stacks, with when their states were written last."""
+
     shared: Settings | None = None
 
     def up(self) -> None:
         """Converge all of them."""
         plan, chosen = self._begin()
+        chosen = self._to_do(chosen)
         states = self._states(chosen)
         if str(plan.platform) in states:
             fixed.refuse(deploy.deployed(states[str(plan.platform)]), self.profile, _WAY_OUT)
         self._move(plan, states)
-        self._run(deploy.up, [plan.platform] if plan.platform in chosen else [])
+        inputs = Inputs(self.profile, deploy.CHECKOUT)
+
+        def up(target: Target, tell: deploy.Tell, log: deploy.Log | None) -> Mapping[str, int]:
+            return deploy.up(target, tell, log, inputs.of(StackName.of(target.stack)))
+
+        self._run(up, [plan.platform] if plan.platform in chosen else [])
         if self.failed:
             self._leave([each for each in plan.groups if each in chosen], "the platform's stack failed")
             return
-        self._run(deploy.up, [each for each in plan.groups if each in chosen])
+        self._run(up, [each for each in plan.groups if each in chosen])
         self._take_away([each for each in plan.leftover if each in chosen])
+        self._sweep(each.stack for each in self.outcomes if not each.error)
 
     def preview(self) -> None:
         """Say what ``up`` would do. Raises DeployError where tenants would move first: what comes then cannot be told before."""
         plan, chosen = self._begin()
+        chosen = self._to_do(chosen)
         if wanted := self._moves(plan, self._states(chosen)):
             self._list(wanted, "would move")
             raise DeployError(
@@ -143,7 +161,10 @@ class Fleet:
         if self.failed and plan.platform in chosen:
             self._leave([plan.platform], "a group of tenants still stands on it")
         elif plan.platform in chosen:
+            everything = [str(each) for each in plan.everything]
+            self._sweep(everything)  # while there still are operators, which let go of it
             self._run(deploy.destroy, [plan.platform])
+            self._sweep([] if self.failed else everything)
 
     def status(self) -> None:
         """Print what each stack holds and what the profile puts in it."""
@@ -170,6 +191,27 @@ class Fleet:
         self.there = deploy.stacks(self.target)
         plan = Plan.of(self.profile, self.target.stack, self.there)
         return plan, plan.chosen(self.only)
+
+    def _to_do(self, chosen: frozenset[StackName]) -> frozenset[StackName]:
+        """Those of them that may have anything to do."""
+        if self.every:
+            return chosen
+        inputs = Inputs(self.profile, deploy.CHECKOUT)
+        cut_off = deploy.cut_off(self.target)
+
+        def same(stack: StackName) -> bool:
+            written = self.there.get(str(stack))
+            return (
+                bool(written)
+                and str(stack) not in cut_off
+                and deploy.made_from(self._at(stack), str(written)) == inputs.of(stack)
+            )
+
+        ordered = sorted(chosen, key=str)
+        with ThreadPoolExecutor(self.jobs) as pool:
+            left = {stack for stack, alone in zip(ordered, pool.map(same, ordered), strict=True) if alone}
+        self.outcomes += [Outcome(str(each), left_alone=True) for each in ordered if each in left]
+        return chosen - left
 
     def _at(self, stack: str | StackName) -> Target:
         return replace(self.target, stack=str(stack))
@@ -207,7 +249,7 @@ class Fleet:
     def _configure(self, stack: str) -> None:
         """Give a group's stack what it shares with the platform's."""
         deploy.configure(self._at(stack), self.profile.name, self.shared, new=stack not in self.there)
-        self.there |= {stack}
+        self.there = {**self.there, stack: self.there.get(stack, "")}
 
     def _list(self, wanted: Iterable[moving.Move], what: str) -> None:
         for each in wanted:
@@ -217,9 +259,17 @@ class Fleet:
         def gone(target: Target, tell: deploy.Tell, log: deploy.Log | None) -> Mapping[str, int]:
             changes = deploy.destroy(target, tell, log)
             deploy.forget(target)
+            self.there = {name: when for name, when in self.there.items() if name != target.stack}
             return changes
 
         self._run(gone, stacks)
+
+    def _sweep(self, done: Iterable[str]) -> None:
+        """Delete what runs that were cut off left, where all their stacks are ``done`` again."""
+        plan = Plan.of(self.profile, self.target.stack, self.there)
+        stacks = [str(each) for each in plan.everything if str(each) in self.there]
+        for each in deploy.sweep(self.target, stacks, done):
+            self.console.print(f"{each} was left by a run that was cut off: deleted", markup=False)
 
     def _leave(self, stacks: Iterable[StackName], why: str) -> None:
         self.outcomes += [Outcome(str(each), error=f"not touched: {why}") for each in stacks]
@@ -286,7 +336,9 @@ def report(outcomes: Sequence[Outcome], console: Console) -> None:
         console.print(table)
     failed = [each for each in outcomes if each.error]
     touched = [each.stack for each in outcomes if not each.error and not each.said.startswith("same")]
-    if len(outcomes) == 1 and not failed:
+    if len(outcomes) == 1 and outcomes[0].left_alone:
+        console.print(outcomes[0].said)
+    elif len(outcomes) == 1 and not failed:
         console.print(", ".join(f"{count} {name}" for name, count in sorted(outcomes[0].changes.items())))
     elif outcomes:
         console.print(
@@ -308,6 +360,16 @@ def main() -> int:
         type=int,
         default=os.cpu_count() or 1,
         help="how many stacks at a time (default: one for each core)",
+    )
+    parser.add_argument(
+        "--every",
+        action="store_true",
+        help="look at every stack, also where nothing that it is made from has changed",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        action="store_true",
+        help="write the state after every step, as Pulumi does by itself: slower by the square of what the stack holds",
     )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()
@@ -332,7 +394,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.command in ("up", "destroy"):
             ask(f"{arguments.command} profile {profile.name} on this context?", arguments.yes)
         logs = LOGS / target.stack / f"{datetime.now():%Y%m%d-%H%M%S}-{arguments.command}"
-        fleet = Fleet(profile, target, max(1, arguments.jobs), logs, console, tuple(arguments.only))
+        target = replace(target, checkpoints=arguments.checkpoints)
+        only = tuple(arguments.only)
+        fleet = Fleet(profile, target, max(1, arguments.jobs), logs, console, only, arguments.every)
         if arguments.command == "status":
             fleet.status()
             return 0

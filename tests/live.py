@@ -51,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         help="two tenants, comma-separated, that the checks may run jobs as (default: the first two)",
     )
+    group.addoption("--kills", type=int, default=3, help="how many deployments are killed (default: 3)")
+    group.addoption("--seed", type=int, default=0, help="what the moments are drawn from (default: 0)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

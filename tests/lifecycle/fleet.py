@@ -20,6 +20,7 @@ from pathlib import Path
 import yaml
 
 from modules.kit.labels import TENANT
+from modules.kit.names import namespace
 from profiles.load import DIRECTORY
 from sandbox import tools
 from sandbox.platform import install_provider
@@ -29,7 +30,6 @@ from tests.api_server import ApiServer, api_server, controllers
 _PROFILE = "local-fleet"
 PLATFORM = f"{_PROFILE}-current"
 ONE, TWO = f"{PLATFORM}-tenants-1", f"{PLATFORM}-tenants-2"
-_QUICK = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Environment:
         """What the command says."""
         done = subprocess.run(
             self.command(*words, *(("--yes",) if words[0] in ("up", "destroy") else ())),
-            check=False, capture_output=True, text=True, cwd=CHECKOUT, env={**self.env, **_QUICK}, stdin=subprocess.DEVNULL,
+            check=False, capture_output=True, text=True, cwd=CHECKOUT, env=self.env, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
@@ -95,19 +95,33 @@ class Environment:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout.partition("profile ")[2].partition("\n")[2].strip()
 
-    def uids(self) -> dict[str, str]:
-        """Every object that carries a tenant's label, and what tenants keep."""
+    def keep(self, *tenants: str) -> None:
+        """Let tenants' people make something in their namespaces that holds data."""
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+        for name in tenants:
+            meta = {"name": "mine", "namespace": namespace(name), "labels": {"keeps": "data"}}
+            self.server.create(
+                [
+                    {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim},
+                    {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"a": "b"}},
+                ]
+            )
+
+    def uids(self, *tenants: str) -> dict[str, str]:
+        """Every object that carries a tenant's label, and what tenants keep; by default of all tenants."""
         found: dict[str, str] = {}
         kinds = "namespaces,resourcequotas,networkpolicies,rolebindings,serviceaccounts,clusterqueues.kueue.x-k8s.io,localqueues.kueue.x-k8s.io"
-        for selector, which in (
-            (f"--selector={TENANT}", kinds),
-            ("--selector=keeps", "persistentvolumeclaims,secrets"),
-        ):
-            done = self.server.kubectl("get", which, "--all-namespaces", selector, "--output=json")
+        labelled = f"{TENANT} in ({','.join(tenants)})" if tenants else TENANT
+        for selector, which in ((labelled, kinds), ("keeps", "persistentvolumeclaims,secrets")):
+            done = self.server.kubectl(
+                "get", which, "--all-namespaces", f"--selector={selector}", "--output=json"
+            )
             assert done.returncode == 0, done.stderr
             for each in json.loads(done.stdout)["items"]:
                 meta = each["metadata"]
-                found[f"{each['kind']} {meta.get('namespace', '')}/{meta['name']}"] = meta["uid"]
+                home = meta.get("namespace", "")
+                if selector == labelled or not tenants or home in map(namespace, tenants):
+                    found[f"{each['kind']} {home}/{meta['name']}"] = meta["uid"]
         return found
 
     def namespaces(self) -> set[str]:

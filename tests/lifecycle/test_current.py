@@ -68,10 +68,13 @@ def test_it_deploys_when_it_is_told_yes_and_changes_nothing_the_second_time(
     code, said = current("up", "--yes")
     assert code == 0, said
     assert journey.has("namespaces", "--selector=longhouse.dev/tenant")
-    code, said = current("up", "--yes")
+    code, said = current("up", "--yes", "--every")
     assert code == 0, said
     assert said.strip().endswith("same"), said
     assert "create" not in said.rpartition("\n")[2]
+    code, said = current("up", "--yes")
+    assert code == 0, said
+    assert said.strip().endswith("same (nothing that it is made from has changed)"), said
 
 
 def test_it_takes_its_own_away_again(journey: Journey, current: Current) -> None:

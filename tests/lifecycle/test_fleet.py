@@ -6,37 +6,26 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from modules.kit.names import namespace
 from modules.kit.parts import group_of
 from stacks.deploy import CHECKOUT, config_file
-from tests.lifecycle.fleet import ONE, PLATFORM, Environment, kill_session
+from tests.lifecycle.fleet import ONE, PLATFORM, TWO, Environment, kill_session
 
 _TENANTS = ("cobalt", "dune", "fjord", "garnet")
 _NEWCOMER = "heron"
+_LEFT_ALONE = r"same \(nothing that it is made from has changed\)"
 
 
 def _changed(said: str) -> str:
     return said.strip().rpartition("\n")[2].partition("changed ")[2]
 
 
-def _keeps(name: str) -> list[Mapping[str, Any]]:
-    """What a tenant's people make in its namespace."""
-    meta = {"name": "mine", "namespace": namespace(name), "labels": {"keeps": "data"}}
-    resources = {"requests": {"storage": "1Gi"}}
-    return [
-        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": {"accessModes": ["ReadWriteOnce"], "resources": resources}},
-        {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"a": "b"}},
-    ]  # fmt: skip
-
-
 def test_an_environment_begins_as_one_stack(environment: Environment) -> None:
     environment.write(None, *_TENANTS)
     environment.fleet("up")
     assert environment.namespaces() == {namespace(each) for each in _TENANTS}
-    environment.server.create([each for name in _TENANTS for each in _keeps(name)])
+    environment.keep(*_TENANTS)
 
 
 def test_a_plain_pulumi_up_does_not_delete_what_another_stack_is_to_declare(environment: Environment) -> None:
@@ -72,7 +61,7 @@ def test_a_tenants_change_touches_its_own_stack_and_the_command_says_which(envir
     assert environment.fleet("preview", f"--only={group}").strip().endswith("same, 1 update")
     said = environment.fleet("up")
     assert _changed(said) == group
-    assert re.search(rf"{PLATFORM} .*same \(\d+ resources\)", said)
+    assert re.search(rf"{PLATFORM} .*{_LEFT_ALONE}", said), "a tenant's people are not its business"
     assert environment.uids() == before
     binding = environment.server.kubectl(
         "get", "rolebinding", "viewer", f"--namespace={namespace('cobalt')}", "--output=json"
@@ -80,14 +69,26 @@ def test_a_tenants_change_touches_its_own_stack_and_the_command_says_which(envir
     assert json.loads(binding.stdout)["subjects"][0]["name"] == "oidc:others"
 
 
+def test_a_stack_is_looked_at_where_anything_has_happened_to_it_since(environment: Environment) -> None:
+    """A plain `pulumi up` may have deployed anything."""
+    said = environment.fleet("up")
+    assert len(re.findall(_LEFT_ALONE, said)) == 3
+    assert _changed(said) == "none"
+    assert environment.pulumi("up", "--stack", TWO, "--yes", "--skip-preview").returncode == 0
+    said = environment.fleet("up")
+    assert re.search(rf"{TWO} .*same \(\d+ resources\)", said)
+    assert len(re.findall(_LEFT_ALONE, said)) == 2
+    assert len(re.findall(r"same \(\d+ resources\)", environment.fleet("up", "--every"))) == 3
+
+
 def test_killed_half_way_and_changed_since_it_converges_and_leaves_nothing(environment: Environment) -> None:
     """With a tenant that comes, and is gone from the profile by the time of the next run."""
     group = f"{PLATFORM}-tenants-{group_of(_NEWCOMER, 2)}"
     before = environment.uids()
     environment.write(2, *_TENANTS, _NEWCOMER, viewers="others")
-    for wanted in (1, 8):
+    for wanted, how in ((1, "--checkpoints"), (8, "--every")):
         began = subprocess.Popen(
-            environment.command("up", "--yes", f"--only={group}"), cwd=CHECKOUT, env=environment.env,
+            environment.command("up", "--yes", f"--only={group}", how), cwd=CHECKOUT, env=environment.env,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         deadline = time.monotonic() + 60

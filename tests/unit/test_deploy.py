@@ -21,7 +21,6 @@ from rich.console import Console
 from profiles import fixed
 from profiles.load import load
 from profiles.problems import ProfileError
-from sandbox import platform
 from stacks import current, deploy, fleet
 from stacks.deploy import DeployError, Target
 
@@ -163,9 +162,9 @@ def test_a_bucket_that_does_not_answer_is_told_by_its_address(
         deploy.holders(asked)
 
 
-def test_checkpoints_are_skipped_on_the_embedded_cluster_and_nowhere_else(target: Target) -> None:
-    assert "PULUMI_SKIP_CHECKPOINTS" not in target.environment
-    assert "PULUMI_SKIP_CHECKPOINTS" in platform.target().environment
+def test_checkpoints_are_skipped_unless_they_are_asked_for(target: Target) -> None:
+    assert "PULUMI_SKIP_CHECKPOINTS" in target.environment
+    assert "PULUMI_SKIP_CHECKPOINTS" not in replace(target, checkpoints=True).environment
 
 
 def test_where_nobody_can_answer_the_answer_is_no(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +209,7 @@ def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
 
     for name in ("up", "destroy"):
         monkeypatch.setattr(deploy, name, action(name))
+    monkeypatch.setattr(deploy, "sweep", lambda *given: ())
     with pytest.raises(ProfileError, match=r"kafka\.brokers"):
         fleet.run(_asked("up", "local-full"), Console(quiet=True))
     assert not done
@@ -219,4 +219,4 @@ def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
 
 
 def _asked(command: str, profile: str) -> argparse.Namespace:
-    return argparse.Namespace(command=command, profile=profile, yes=True, only=[], jobs=1)
+    return argparse.Namespace(command=command, profile=profile, yes=True, only=[], jobs=1, checkpoints=False)

@@ -23,7 +23,7 @@ def _held(state: Mapping[str, Any], *locks: Lock) -> Held:
 
 
 def _labelled(kind: str, name: str, *, passing: bool = False) -> Labelled:
-    return Labelled(kind, "core", "here", name, passing)
+    return Labelled(kind, "core", "here", name, "2026-01-01T00:00:00Z", passing)
 
 
 def _lock(process: int, host: str = "") -> Lock:

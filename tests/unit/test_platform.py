@@ -37,6 +37,16 @@ def test_it_is_declared_in_the_cluster_of_the_profile_and_no_other(profile: str)
     assert not others, "an ambient kubeconfig would decide where these go"
 
 
+def test_nothing_but_objects_of_the_cluster_is_declared(profile: str) -> None:
+    """A run that is killed is harmless for them alone: whoever makes them again takes them over (docs/decisions/no-checkpoints.md)."""
+    others = {
+        each.type
+        for each in declared(profile).resources
+        if not each.type.startswith(("kubernetes:", "longhouse:", "pulumi:"))
+    }
+    assert not others
+
+
 def test_a_rotated_secret_is_changed_in_place_under_the_pods_that_use_it(profile: str) -> None:
     (cluster,) = declared(profile).of("pulumi:providers:kubernetes")
     assert (cluster.inputs.enableSecretMutable, cluster.inputs.enableConfigMapMutable) == ("true", "true")

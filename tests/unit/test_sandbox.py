@@ -8,11 +8,10 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -21,7 +20,7 @@ from profiles.load import load
 from profiles.model import Profile
 from profiles.problems import ProfileError
 from sandbox import __main__ as command_line
-from sandbox import cluster, golang, machine, orphans, process, progress, simulated, tools
+from sandbox import cluster, golang, machine, process, progress, simulated, tools
 from sandbox import platform as deployed_platform
 from sandbox.golang import GoProgram
 from sandbox.namespaces import Namespaces
@@ -194,36 +193,6 @@ class TestSimulatedNodes:
         assert {taint["key"] for taint in node["spec"]["taints"]} == {"nvidia.com/gpu", "longhouse.dev/site"}
 
 
-class TestOrphans:
-    def test_only_what_no_state_lists_and_nothing_owns_is_deleted(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def item(name: str, **meta: Any) -> Mapping[str, Any]:
-            return {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": name, "namespace": "here", **meta},
-            }
-
-        listed = [
-            item("declared"),
-            item("orphan"),
-            item("owned", ownerReferences=[{"kind": "Deployment"}]),
-            item("going", deletionTimestamp="2026-01-01T00:00:00Z"),
-        ]
-        asked: list[tuple[str, ...]] = []
-
-        def kubectl(*words: str, stdin: str | None = None) -> str:
-            asked.append(words)
-            return "secrets\nendpoints\n" if words[0] == "api-resources" else json.dumps({"items": listed})
-
-        monkeypatch.setattr(orphans, "kubectl", kubectl)
-        assert orphans.sweep([("Secret.core", "here/declared")]) == ["Secret.core here/orphan"]
-        deletions = [words for words in asked if words[0] == "delete"]
-        assert [words[1:4] for words in deletions] == [("Secret", "orphan", "--namespace=here")]
-        assert all("endpoints" not in words[1] for words in asked if words[0] == "get")
-
-
 def test_ports_of_a_simulated_cluster_are_not_fought_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -252,10 +221,8 @@ class TestWhatIsDeployed:
     @pytest.fixture(autouse=True)
     def _folders(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(deployed_platform, "_FIXED", tmp_path / "fixed.json")
-        monkeypatch.setattr(orphans, "_UNDER_WAY", tmp_path / "deployment-under-way")
         monkeypatch.setattr(deployed_platform, "prepare", lambda name: deployed_platform.target())
-        monkeypatch.setattr(orphans, "sweep", lambda declared: [])
-        monkeypatch.setattr(deploy, "declared", lambda target: frozenset())
+        monkeypatch.setattr(deploy, "sweep", lambda target, stacks, done: ())
 
     def up(self, profile: Profile, monkeypatch: pytest.MonkeyPatch, fault: Exception | None = None) -> None:
         def deployment(target: object, tell: Callable[[str], None]) -> dict[str, int]:

@@ -1,0 +1,69 @@
+"""Which stacks a deployment is at work on, or was when it was cut off: a Lease for each, in the cluster that is deployed to.
+
+A state is written when a run ends (docs/decisions/no-checkpoints.md), so one that is killed leaves what was there before it began. The cluster knows
+that it began: the next run, whoever's and on whatever machine, sees it there.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from modules.kit.labels import PREFIX
+
+Kubectl = Callable[..., str]
+"""Runs kubectl with words and ``stdin``, gives what it prints, and raises when it fails."""
+
+_STACK: Final = PREFIX + "stack"
+_HOME: Final = "--namespace=kube-system"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A run that has begun."""
+
+    stack: str
+    holder: str
+    """Who began it, and where."""
+
+    since: str
+    """By the cluster's own clock (RFC 3339)."""
+
+
+def found(kubectl: Kubectl) -> dict[str, Lease]:
+    """All that the cluster knows, by stack."""
+    said = kubectl("get", "leases", _HOME, f"--selector={_STACK}", "--output=json")
+    leases = (
+        Lease(
+            each["metadata"]["labels"][_STACK],
+            each["spec"]["holderIdentity"],
+            each["metadata"]["creationTimestamp"],
+        )
+        for each in json.loads(said)["items"]
+    )
+    return {each.stack: each for each in leases}
+
+
+def begin(stack: str, kubectl: Kubectl) -> None:
+    """Let the cluster know that a run begins."""
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": _name(stack), "labels": {_STACK: stack}},
+        "spec": {"holderIdentity": f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"},
+    }
+    kubectl("create", _HOME, "--filename=-", stdin=json.dumps(lease))
+
+
+def end(stack: str, kubectl: Kubectl) -> None:
+    """Let it know that nothing of a run is left."""
+    kubectl("delete", "lease", _name(stack), _HOME, "--ignore-not-found")
+
+
+def _name(stack: str) -> str:
+    return f"longhouse-{stack}"
