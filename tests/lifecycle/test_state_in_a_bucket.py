@@ -59,7 +59,7 @@ def bucket(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -
 def _begun(environment: Environment, bucket: Bucket) -> subprocess.Popen[bytes]:
     """A deployment that has got as far as its lock."""
     running = subprocess.Popen(
-        environment.command("up", "--yes"), cwd=CHECKOUT, env=environment.env, stdin=subprocess.DEVNULL,
+        environment.command("up", "--yes", "--every"), cwd=CHECKOUT, env=environment.env, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
@@ -92,7 +92,7 @@ def test_a_second_deployment_is_refused_while_one_is_at_work(
     environment: Environment, bucket: Bucket
 ) -> None:
     with _begun(environment, bucket) as first:
-        said = environment.fleet("up", code=1)
+        said = environment.fleet("up", "--every", code=1)
         assert "is at work on stack" in said
         assert first.wait() == 0
 
@@ -111,7 +111,7 @@ def test_a_lock_of_another_machine_is_respected(environment: Environment, bucket
     name = f".pulumi/locks/organization/{PROJECT}/{PLATFORM}/else.json"
     lock = {"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"}
     bucket.client.put_object(Bucket=_BUCKET, Key=name, Body=json.dumps(lock).encode())
-    said = environment.fleet("up", code=1)
+    said = environment.fleet("up", "--every", code=1)
     assert "ann@elsewhere" in said
     bucket.client.delete_object(Bucket=_BUCKET, Key=name)
 
