@@ -79,6 +79,7 @@ class Place:
             "extends": "local-simulated",
             "description": "A fleet to measure.",
             "stacks": {"groups": self.groups},
+            "cluster": {"pod_cidr": "10.128.0.0/12"},
             "node_pools": {"general": {"nodes": self.tenants + 1}},
             "tenants": {"atlas": None, "borealis": None, **made},
         }

@@ -13,8 +13,6 @@ from policies.plan import Finding
 from profiles import fixed, kept
 from profiles.model import Profile
 from profiles.problems import shown
-from stacks.deploy import FIXED as FIXED_OUTPUT
-from stacks.deploy import KEPT as KEPT_OUTPUT
 
 FIXED = Gate(
     id="LH-P-002",
@@ -34,16 +32,16 @@ KEPT = Gate(
 
 def exports(profile: Profile) -> dict[str, Any]:
     """What a stack exports of its profile."""
-    return {"profile": profile.name, FIXED_OUTPUT: fixed.record(profile), KEPT_OUTPUT: kept.record(profile)}
+    return {"profile": profile.name, fixed.OUTPUT: fixed.record(profile), kept.OUTPUT: kept.record(profile)}
 
 
 def broken(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Finding]:
     """What does not stay, between two exports of a stack. Each fault names one key, so that a waiver of it lets no other pass."""
     where = f"Profile {now.get('profile')}"
-    for name, was, value in _both(before, now, FIXED_OUTPUT):
+    for name, was, value in _both(before, now, fixed.OUTPUT):
         if fixed.differs(was, value):
             yield FIXED.finding(f"{where} {name}", f"was {shown(was)} and would be {shown(value)}")
-    for name, was, value in _both(before, now, KEPT_OUTPUT):
+    for name, was, value in _both(before, now, kept.OUTPUT):
         if kept.less(was, value):
             yield KEPT.finding(
                 f"{where} {name}",

@@ -29,6 +29,9 @@ Record = Mapping[str, Value]
 """Facts by name, as JSON has them. A name that one of two records lacks is not compared: a store that comes new, or that is taken away, has nothing to
 follow, and a fact that only a later version knows is unknown of what an earlier one deployed."""
 
+OUTPUT: Final = "fixed"
+"""Under which a stack exports the record of what it deployed."""
+
 _MARKED: Final = "what was made with it cannot follow"
 
 

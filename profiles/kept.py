@@ -21,6 +21,9 @@ Value = int | str | list[str]
 Record = Mapping[str, Value]
 """Facts by name, as JSON has them. What one of two records lacks is not compared: what a store has that is gone is retained, or its volumes tell."""
 
+OUTPUT: Final = "kept"
+"""Under which a stack exports the record of what it deployed."""
+
 KEYS: Final[tuple[Key, ...]] = (
     ("hdfs", "trash_hours"),
     ("mysql", "binlog_hours"),

@@ -8,7 +8,6 @@ from modules.kit.credentials import FIRST_EPOCH, Credentials
 from modules.kit.parts import StackName
 from profiles import fixed, kept
 from profiles.load import load
-from stacks.deploy import FIXED, KEPT
 from stacks.keeping import keep_tenants
 from stacks.platform import platform
 
@@ -23,6 +22,6 @@ deployed = platform(
 )
 pulumi.export("profile", deployed.profile)
 if part.shared:
-    pulumi.export(FIXED, fixed.record(profile))
-    pulumi.export(KEPT, kept.record(profile))
+    pulumi.export(fixed.OUTPUT, fixed.record(profile))
+    pulumi.export(kept.OUTPUT, kept.record(profile))
 pulumi.export("namespaces", dict(deployed.namespaces))

@@ -36,10 +36,6 @@ CHECKOUT = Path(__file__).parent.parent
 PROFILE = f"{PROJECT}:profile"
 SECRET = f"{PROJECT}:masterSecret"
 EPOCH = f"{PROJECT}:credentialEpoch"
-FIXED = "fixed"
-"""Output of a stack: what cannot change of the profile that it deployed."""
-KEPT = "kept"
-"""Output of a stack: how much of their data its stores keep."""
 
 
 class DeployError(Exception):
@@ -267,7 +263,7 @@ def deployed(held: automation.Deployment) -> fixed.Record:
     """What cannot change of what a stack deployed last; nothing where it never got to its end."""
     resources = (held.deployment or {}).get("resources") or ()
     outputs = [each.get("outputs") or {} for each in resources if each["type"] == _ROOT]
-    found: fixed.Record = outputs[0].get(FIXED) or {} if outputs else {}
+    found: fixed.Record = outputs[0].get(fixed.OUTPUT) or {} if outputs else {}
     return found
 
 

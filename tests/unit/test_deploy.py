@@ -195,7 +195,7 @@ def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
     monkeypatch.setattr(current, "_target", lambda *given: target)
     monkeypatch.setattr(fleet, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(deploy, "configure", lambda *given: deploy.Settings("s"))
-    monkeypatch.setattr(deploy, "stacks", lambda target: frozenset({"s"}))
+    monkeypatch.setattr(deploy, "stacks", lambda target: {"s": ""})
     root = {"type": "pulumi:pulumi:Stack", "outputs": {"fixed": fixed.record(load("local"))}}
     held = {"manifest": {}, "resources": [root]}
     monkeypatch.setattr(deploy, "state", lambda target: automation.Deployment(3, held))
@@ -219,4 +219,6 @@ def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
 
 
 def _asked(command: str, profile: str) -> argparse.Namespace:
-    return argparse.Namespace(command=command, profile=profile, yes=True, only=[], jobs=1, checkpoints=False)
+    return argparse.Namespace(
+        command=command, profile=profile, yes=True, only=[], jobs=1, every=True, checkpoints=False
+    )
