@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -225,22 +225,37 @@ def cut_off(target: Target) -> frozenset[str]:
     return frozenset(leases.found(partial(kubectl, target)))
 
 
-def sweep(target: Target, stacks: Iterable[str], done: Iterable[str]) -> tuple[str, ...]:
+def claim(target: Target) -> None:
+    """Begin where a run was cut off, and nothing but that."""
+    if target.stack in cut_off(target):
+        leases.begin(target.stack, partial(kubectl, target))
+
+
+def sweep(target: Target, stacks: Iterable[str], done: Collection[str]) -> tuple[str, ...]:
     """Delete what runs that were cut off made and none of the environment's ``stacks`` knows of. Returns what that was.
 
     Nothing is deleted before every stack that was cut off is among those that are ``done`` again: what another is about to write down would be taken for left behind.
     """
     ask = partial(kubectl, target)
+    if not leases.found(ask):
+        return ()
+    there = orphans.labelled(ask)
+    # Read after the objects and before the states: whose objects are among them is still at work, or has written them down.
     begun = leases.found(ask)
-    if not begun or not begun.keys() <= set(done):
+    if not begun or not all(_is_done(each, done) for each in begun.values()):
         return ()
     known = {key for each in stacks for key in declared(replace(target, stack=each))}
     since = min(each.since for each in begun.values())
-    left = orphans.left(orphans.labelled(ask), known, since)
+    left = orphans.left(there, known, since)
     orphans.delete(left, ask)
     for each in begun:
         leases.end(each, ask)
     return tuple(map(str, left))
+
+
+def _is_done(lease: leases.Lease, done: Collection[str]) -> bool:
+    """Whether nobody is at work under it: this process has deployed its stack again, and no other has begun since."""
+    return lease.stack in done and lease.holder == leases.holder()
 
 
 def forget(target: Target) -> None:
@@ -316,8 +331,7 @@ def _change(target: Target, operation: Callable[..., Any], tell: Tell, log: Log 
     again = target.stack in cut_off(target)
     if again:
         tell("an earlier run was cut off: reading what there is")
-    else:
-        leases.begin(target.stack, ask)
+    leases.begin(target.stack, ask)
     changes = _attempt(partial(operation, stack, refresh=again), tell, log)
     if not again:
         leases.end(target.stack, ask)

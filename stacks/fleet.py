@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -138,7 +138,7 @@ class Fleet:
             return
         self._run(up, [each for each in plan.groups if each in chosen])
         self._take_away([each for each in plan.leftover if each in chosen])
-        self._sweep(each.stack for each in self.outcomes if not each.error)
+        self._sweep([each.stack for each in self.outcomes if not each.error and not each.left_alone])
 
     def preview(self) -> None:
         """Say what ``up`` would do. Raises DeployError where tenants would move first: what comes then cannot be told before."""
@@ -162,6 +162,7 @@ class Fleet:
             self._leave([plan.platform], "a group of tenants still stands on it")
         elif plan.platform in chosen:
             everything = [str(each) for each in plan.everything]
+            deploy.claim(self._at(plan.platform))
             self._sweep(everything)  # while there still are operators, which let go of it
             self._run(deploy.destroy, [plan.platform])
             self._sweep([] if self.failed else everything)
@@ -264,7 +265,7 @@ class Fleet:
 
         self._run(gone, stacks)
 
-    def _sweep(self, done: Iterable[str]) -> None:
+    def _sweep(self, done: Collection[str]) -> None:
         """Delete what runs that were cut off left, where all their stacks are ``done`` again."""
         plan = Plan.of(self.profile, self.target.stack, self.there)
         stacks = [str(each) for each in plan.everything if str(each) in self.there]

@@ -29,10 +29,10 @@ class Lease:
 
     stack: str
     holder: str
-    """Who began it, and where."""
+    """Who is at work, or was last."""
 
     since: str
-    """By the cluster's own clock (RFC 3339)."""
+    """When the first run began that has not ended, by the cluster's own clock (RFC 3339)."""
 
 
 def found(kubectl: Kubectl) -> dict[str, Lease]:
@@ -49,15 +49,20 @@ def found(kubectl: Kubectl) -> dict[str, Lease]:
     return {each.stack: each for each in leases}
 
 
+def holder() -> str:
+    """This process, as others see it."""
+    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
+
+
 def begin(stack: str, kubectl: Kubectl) -> None:
-    """Let the cluster know that a run begins."""
+    """Let the cluster know that a run begins. Where another was cut off, it has begun when that did."""
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": _name(stack), "labels": {_STACK: stack}},
-        "spec": {"holderIdentity": f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"},
+        "spec": {"holderIdentity": holder()},
     }
-    kubectl("create", _HOME, "--filename=-", stdin=json.dumps(lease))
+    kubectl("apply", "--server-side", "--force-conflicts", _HOME, "--filename=-", stdin=json.dumps(lease))
 
 
 def end(stack: str, kubectl: Kubectl) -> None:

@@ -209,7 +209,8 @@ def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
 
     for name in ("up", "destroy"):
         monkeypatch.setattr(deploy, name, action(name))
-    monkeypatch.setattr(deploy, "sweep", lambda *given: ())
+    for name in ("claim", "sweep"):
+        monkeypatch.setattr(deploy, name, lambda *given: ())
     with pytest.raises(ProfileError, match=r"kafka\.brokers"):
         fleet.run(_asked("up", "local-full"), Console(quiet=True))
     assert not done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,38 @@ class _Cluster:
     """Leases, and objects that carry the platform's label."""
 
     leases: dict[str, str] = field(default_factory=dict)
+    """Since when, by stack."""
+
+    others: set[str] = field(default_factory=set)
+    """Stacks that somebody else holds."""
+
+    then: Callable[[], object] = lambda: None
+    """What happens while objects are listed."""
+
     objects: list[Mapping[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
     def kubectl(self, target: Target, *words: str, stdin: str | None = None) -> str:
         self.asked.append(words)
         match words:
-            case ("create", *_):
+            case ("apply", *_):
                 assert stdin is not None
-                self.leases[json.loads(stdin)["metadata"]["labels"]["longhouse.dev/stack"]] = _SINCE
+                stack = json.loads(stdin)["metadata"]["labels"]["longhouse.dev/stack"]
+                self.leases.setdefault(stack, _SINCE)
+                self.others.discard(stack)
             case ("delete", "lease", name, *_):
                 del self.leases[name.removeprefix("longhouse-")]
             case ("get", "leases", *_):
-                return json.dumps({"items": [_lease(*each) for each in self.leases.items()]})
+                return json.dumps(
+                    {
+                        "items": [
+                            _lease(*each, stack_is_ours=each[0] not in self.others)
+                            for each in self.leases.items()
+                        ]
+                    }
+                )
             case ("get", *_):
+                self.then()
                 return json.dumps({"items": self.objects})
             case ("api-resources", *_):
                 return "secrets\nendpoints\nendpointslices.discovery.k8s.io\n"
@@ -48,9 +66,10 @@ class _Cluster:
         return [words[1:] for words in self.asked if words[0] == "delete" and words[1] != "lease"]
 
 
-def _lease(stack: str, since: str) -> Mapping[str, Any]:
+def _lease(stack: str, since: str, *, stack_is_ours: bool) -> Mapping[str, Any]:
     labels = {"longhouse.dev/stack": stack}
-    return {"metadata": {"labels": labels, "creationTimestamp": since}, "spec": {"holderIdentity": "ann"}}
+    whose = leases.holder() if stack_is_ours else "ann@elsewhere, process 1"
+    return {"metadata": {"labels": labels, "creationTimestamp": since}, "spec": {"holderIdentity": whose}}
 
 
 def _object(
@@ -157,6 +176,25 @@ def test_nothing_is_deleted_while_another_stack_may_not_have_written_down_what_i
     assert cluster.leases == {"s": _SINCE, "t": _SINCE}
 
 
+@pytest.mark.parametrize("stack", ["s", "u"])
+def test_nothing_is_deleted_while_somebody_else_is_at_work(
+    cluster: _Cluster, monkeypatch: pytest.MonkeyPatch, stack: str
+) -> None:
+    """On another stack, or on the same since we were done with it, as late as when objects are being listed."""
+    _known(monkeypatch, s="here/ours", u="here/other")
+    cluster.leases = {"s": _SINCE}
+    cluster.objects = [_object("theirs")]
+
+    def begins() -> None:
+        cluster.leases.setdefault(stack, _LATER)
+        cluster.others.add(stack)
+
+    cluster.then = begins
+    assert deploy.sweep(_TARGET, ["s", "u"], ["s"]) == ()
+    assert cluster.deleted == []
+    assert "s" in cluster.leases
+
+
 def test_where_no_run_was_cut_off_nothing_is_looked_for(cluster: _Cluster) -> None:
     assert deploy.sweep(_TARGET, ["s"], ["s"]) == ()
     assert [words[1] for words in cluster.asked] == ["leases"]
@@ -189,6 +227,9 @@ def test_a_lease_says_whose_it_is_and_since_when(cluster: _Cluster) -> None:
         return cluster.kubectl(_TARGET, *words, stdin=stdin)
 
     leases.begin("s", kubectl)
-    assert leases.found(kubectl) == {"s": leases.Lease("s", "ann", _SINCE)}
+    assert leases.found(kubectl) == {"s": leases.Lease("s", leases.holder(), _SINCE)}
+    cluster.leases, cluster.others = {"s": _BEFORE}, {"s"}
+    leases.begin("s", kubectl)
+    assert leases.found(kubectl) == {"s": leases.Lease("s", leases.holder(), _BEFORE)}, "older, and ours now"
     leases.end("s", kubectl)
     assert leases.found(kubectl) == {}
