@@ -242,7 +242,7 @@ def sweep(target: Target, stacks: Iterable[str], done: Collection[str]) -> tuple
     there = orphans.labelled(ask)
     # Read after the objects and before the states: whose objects are among them is still at work, or has written them down.
     begun = leases.found(ask)
-    if not begun or not all(_is_done(each, done) for each in begun.values()):
+    if not begun or not all(stack in done and lock.own for stack, lock in begun.items()):
         return ()
     known = {key for each in stacks for key in declared(replace(target, stack=each))}
     since = min(each.since for each in begun.values())
@@ -251,11 +251,6 @@ def sweep(target: Target, stacks: Iterable[str], done: Collection[str]) -> tuple
     for each in begun:
         leases.end(each, ask)
     return tuple(map(str, left))
-
-
-def _is_done(lease: leases.Lease, done: Collection[str]) -> bool:
-    """Whether nobody is at work under it: this process has deployed its stack again, and no other has begun since."""
-    return lease.stack in done and lease.holder == leases.holder()
 
 
 def forget(target: Target) -> None:
@@ -428,14 +423,14 @@ def _found(resource: Mapping[str, Any], target: Target) -> Mapping[str, Any] | N
         return None
     group, _, version = group_version.rpartition("/")
     where = [f"--namespace={meta['namespace']}"] if meta.get("namespace") else []
-    command = ["kubectl", "get", f"{kind}.{version}.{group if group != 'core' else ''}", meta["name"], *where]
-    done = subprocess.run(
-        [*command, "--output=name", "--ignore-not-found"], env={**os.environ, **target.environment},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0 and "doesn't have a resource type" not in done.stderr:
-        raise DeployError(f"what a killed run left cannot be looked for: {done.stderr.strip()}")
-    if done.returncode != 0 or not done.stdout.strip():
+    words = ["get", f"{kind}.{version}.{group if group != 'core' else ''}", meta["name"], *where]
+    try:
+        there = kubectl(target, *words, "--output=name", "--ignore-not-found").strip()
+    except DeployError as problem:
+        if "doesn't have a resource type" in str(problem):
+            return None
+        raise DeployError(f"what a killed run left cannot be looked for: {problem}") from None
+    if not there:
         return None
     name = "/".join(part for part in (meta.get("namespace"), meta["name"]) if part)
     return {**resource, "id": name, "outputs": resource["inputs"]}

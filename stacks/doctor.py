@@ -1,7 +1,7 @@
 """``python -m stacks.doctor``: what is wrong between the states of an environment's stacks and its cluster, and with ``--mend`` no longer is.
 
-It looks for locks of the dead, operations that were cut off, objects that no state knows of, and objects that a state knows of and the cluster has not.
-The first two every ``up`` mends by itself.
+It looks for locks of the dead, runs and operations that were cut off, objects that no state knows of, and objects that a state knows of and the cluster has not.
+Those before the last two every ``up`` mends by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from profiles.load import load
 from profiles.problems import ProfileError
-from stacks import deploy
+from stacks import deploy, leases
 from stacks.current import ask, reached
 from stacks.deploy import DeployError, Target
 from stacks.fleet import Plan
@@ -82,11 +82,21 @@ def between(
     return orphans(there, declared), sorted(declared - {each.key for each in there})
 
 
-def faults(held: Iterable[Held], found: Iterable[Labelled], kubectl: Kubectl) -> Iterator[Fault]:
-    """All that is wrong. Without any state nothing is an orphan: `up` takes over what the profile names."""
+def faults(
+    held: Iterable[Held], begun: Mapping[str, Lock], found: Iterable[Labelled], kubectl: Kubectl
+) -> Iterator[Fault]:
+    """All that is wrong. Without any state nothing is an orphan: `up` takes over what the profile names. Nor is anything while somebody may be at work, since a state is
+    written when a run ends: ``begun`` are the runs that the cluster knows of."""
     stacks = tuple(held)
     for each in stacks:
         yield from each.faults
+    for stack, lock in begun.items():
+        yield Fault(
+            f"{stack}: a run by {lock} has not ended",
+            "let it end; where it was cut off, `python -m stacks.fleet up` reads what it did, and takes away what it left",
+        )
+    if not all(lock.stale for lock in begun.values()):
+        return
     states = [each.state for each in stacks if each.state.get("resources")]
     if not states:
         yield Fault(
@@ -135,9 +145,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         there = deploy.stacks(target)
         plan = Plan.of(profile, target.stack, there)
         stacks = [replace(target, stack=str(each)) for each in plan.everything if str(each) in there]
-        held = [Held(each, deploy.holders(each), deploy.held(each)) for each in stacks]
         kubectl = partial(deploy.kubectl, target)
-        found = list(faults(held, labelled(kubectl), kubectl))
+        # In this order: whose objects are listed is still at work, or has written them down.
+        objects, begun = labelled(kubectl), leases.found(kubectl)
+        held = [Held(each, deploy.holders(each), deploy.held(each)) for each in stacks]
+        found = list(faults(held, begun, objects, kubectl))
         for each in found:
             console.print(f"{each.what}\n        {each.remedy}", markup=False)
         mended = [each for each in found if each.mend is not None]

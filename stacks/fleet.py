@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -127,10 +128,9 @@ class Fleet:
         if str(plan.platform) in states:
             fixed.refuse(deploy.deployed(states[str(plan.platform)]), self.profile, _WAY_OUT)
         self._move(plan, states)
-        inputs = Inputs(self.profile, deploy.CHECKOUT)
 
         def up(target: Target, tell: deploy.Tell, log: deploy.Log | None) -> Mapping[str, int]:
-            return deploy.up(target, tell, log, inputs.of(StackName.of(target.stack)))
+            return deploy.up(target, tell, log, self._inputs.of(StackName.of(target.stack)))
 
         self._run(up, [plan.platform] if plan.platform in chosen else [])
         if self.failed:
@@ -181,6 +181,10 @@ class Fleet:
             table.add_row(str(each), wanted, _listed(moving.tenants(held)), str(len(resources)), when)
         self.console.print(table)
 
+    @cached_property
+    def _inputs(self) -> Inputs:
+        return Inputs(self.profile, deploy.CHECKOUT)
+
     @property
     def failed(self) -> bool:
         """Whether anything did."""
@@ -197,7 +201,6 @@ class Fleet:
         """Those of them that may have anything to do."""
         if self.every:
             return chosen
-        inputs = Inputs(self.profile, deploy.CHECKOUT)
         cut_off = deploy.cut_off(self.target)
 
         def same(stack: StackName) -> bool:
@@ -205,7 +208,7 @@ class Fleet:
             return (
                 bool(written)
                 and str(stack) not in cut_off
-                and deploy.made_from(self._at(stack), str(written)) == inputs.of(stack)
+                and deploy.made_from(self._at(stack), str(written)) == self._inputs.of(stack)
             )
 
         ordered = sorted(chosen, key=str)

@@ -11,10 +11,10 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from modules.kit.labels import PREFIX
+from stacks.locks import Lock
 
 Kubectl = Callable[..., str]
 """Runs kubectl with words and ``stdin``, gives what it prints, and raises when it fails."""
@@ -23,35 +23,15 @@ _STACK: Final = PREFIX + "stack"
 _HOME: Final = "--namespace=kube-system"
 
 
-@dataclass(frozen=True)
-class Lease:
-    """A run that has begun."""
-
-    stack: str
-    holder: str
-    """Who is at work, or was last."""
-
-    since: str
-    """When the first run began that has not ended, by the cluster's own clock (RFC 3339)."""
-
-
-def found(kubectl: Kubectl) -> dict[str, Lease]:
-    """All that the cluster knows, by stack."""
+def found(kubectl: Kubectl) -> dict[str, Lock]:
+    """By stack, who is at work or was last, and since when a run has not ended, by the cluster's own clock."""
     said = kubectl("get", "leases", _HOME, f"--selector={_STACK}", "--output=json")
-    leases = (
-        Lease(
-            each["metadata"]["labels"][_STACK],
-            each["spec"]["holderIdentity"],
-            each["metadata"]["creationTimestamp"],
+    return {
+        each["metadata"]["labels"][_STACK]: _lock(
+            each["spec"]["holderIdentity"], each["metadata"]["creationTimestamp"]
         )
         for each in json.loads(said)["items"]
-    )
-    return {each.stack: each for each in leases}
-
-
-def holder() -> str:
-    """This process, as others see it."""
-    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
+    }
 
 
 def begin(stack: str, kubectl: Kubectl) -> None:
@@ -60,7 +40,7 @@ def begin(stack: str, kubectl: Kubectl) -> None:
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": _name(stack), "labels": {_STACK: stack}},
-        "spec": {"holderIdentity": holder()},
+        "spec": {"holderIdentity": f"{getpass.getuser()}@{socket.gethostname()}/{os.getpid()}"},
     }
     kubectl("apply", "--server-side", "--force-conflicts", _HOME, "--filename=-", stdin=json.dumps(lease))
 
@@ -68,6 +48,12 @@ def begin(stack: str, kubectl: Kubectl) -> None:
 def end(stack: str, kubectl: Kubectl) -> None:
     """Let it know that nothing of a run is left."""
     kubectl("delete", "lease", _name(stack), _HOME, "--ignore-not-found")
+
+
+def _lock(identity: str, since: str) -> Lock:
+    who, _, process = identity.rpartition("/")
+    user, _, host = who.rpartition("@")
+    return Lock(user, host, int(process), since)
 
 
 def _name(stack: str) -> str:

@@ -7,6 +7,7 @@ this machine only; a lock of another is its users' to judge.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ _LOCKS: Final = ".pulumi/locks/organization"
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock as Pulumi writes it."""
+    """Who it is, and since when."""
 
     user: str
     host: str
@@ -39,6 +40,11 @@ class Lock:
     def stale(self) -> bool:
         """Whether its holder is surely gone."""
         return self.ours and not Path(f"/proc/{self.process}").exists()
+
+    @property
+    def own(self) -> bool:
+        """Whether this process holds it."""
+        return self.ours and self.process == os.getpid()
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}, process {self.process}, since {self.since}"

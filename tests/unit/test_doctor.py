@@ -35,18 +35,18 @@ def _never(*words: str) -> str:
 
 
 def test_what_a_state_knows_and_the_cluster_has_is_right() -> None:
-    assert not list(faults([_held({"resources": [_CONFIG_MAP]})], [_labelled("ConfigMap", "a")], _never))
+    assert not list(faults([_held({"resources": [_CONFIG_MAP]})], {}, [_labelled("ConfigMap", "a")], _never))
 
 
 def test_what_another_stack_declares_is_no_orphan() -> None:
     other = {"resources": [{**_CONFIG_MAP, "id": "here/b"}]}
     there = [_labelled("ConfigMap", "a"), _labelled("ConfigMap", "b")]
-    assert not list(faults([_held({"resources": [_CONFIG_MAP]}), _held(other)], there, _never))
+    assert not list(faults([_held({"resources": [_CONFIG_MAP]}), _held(other)], {}, there, _never))
 
 
 def test_an_orphan_is_deleted_only_where_no_data_goes_with_it() -> None:
     there = [_labelled("ConfigMap", "a"), _labelled("Secret", "b"), _labelled("PersistentVolumeClaim", "c")]
-    secret, claim = faults([_held({"resources": [_CONFIG_MAP]})], there, _never)
+    secret, claim = faults([_held({"resources": [_CONFIG_MAP]})], {}, there, _never)
     assert secret.what == "Secret.core here/b: no state knows of it"
     assert secret.mend is not None
     assert claim.what == "PersistentVolumeClaim.core here/c: no state knows of it"
@@ -55,19 +55,32 @@ def test_an_orphan_is_deleted_only_where_no_data_goes_with_it() -> None:
 
 def test_what_another_object_owns_or_is_going_is_no_orphan() -> None:
     there = [_labelled("ConfigMap", "a"), _labelled("Secret", "b", passing=True)]
-    assert not list(faults([_held({"resources": [_CONFIG_MAP]})], there, _never))
+    assert not list(faults([_held({"resources": [_CONFIG_MAP]})], {}, there, _never))
 
 
 def test_where_every_state_is_lost_nothing_is_an_orphan() -> None:
-    (found,) = faults([_held({})], [_labelled("ConfigMap", "a")], _never)
+    (found,) = faults([_held({})], {}, [_labelled("ConfigMap", "a")], _never)
     assert found.what == "no stack has a state"
     assert found.mend is None
+
+
+def test_nothing_is_an_orphan_while_somebody_may_be_at_work() -> None:
+    """What a run makes is in no state before it ends."""
+    there = [_labelled("ConfigMap", "a"), _labelled("Secret", "b")]
+    dead, alive, foreign = _lock(2**22 + 1), _lock(os.getpid()), _lock(2**22 + 1, "elsewhere")
+    for lock in (alive, foreign):
+        _, found = faults([_held({"resources": [_CONFIG_MAP]})], {"s": dead, "t": lock}, there, _never)
+        assert found.what == f"t: a run by {lock} has not ended"
+        assert found.mend is None
+    cut_off, orphan = faults([_held({"resources": [_CONFIG_MAP]})], {"s": dead}, there, _never)
+    assert cut_off.what == f"s: a run by {dead} has not ended"
+    assert orphan.what == "Secret.core here/b: no state knows of it"
 
 
 def test_a_lock_is_given_back_only_where_its_holder_is_surely_gone() -> None:
     state = {"resources": [_CONFIG_MAP]}
     dead, alive, foreign = _lock(2**22 + 1), _lock(os.getpid()), _lock(2**22 + 1, "elsewhere")
-    found = list(faults([_held(state, dead, alive, foreign)], [_labelled("ConfigMap", "a")], _never))
+    found = list(faults([_held(state, dead, alive, foreign)], {}, [_labelled("ConfigMap", "a")], _never))
     assert [each.mend is not None for each in found] == [True, False, False]
 
 
@@ -76,6 +89,6 @@ def test_an_operation_that_was_cut_off_is_told_by_name() -> None:
         {"type": "creating", "resource": {"urn": "urn:pulumi:s::longhouse::kubernetes:core/v1:Secret::b"}}
     ]
     state = {"resources": [_CONFIG_MAP], "pending_operations": pending}
-    (found,) = faults([_held(state)], [_labelled("ConfigMap", "a")], _never)
+    (found,) = faults([_held(state)], {}, [_labelled("ConfigMap", "a")], _never)
     assert found.what == "s: creating b was cut off"
     assert found.mend is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from pulumi import automation
 
 from stacks import deploy, leases, orphans
 from stacks.deploy import DeployError, Target
+from stacks.locks import Lock
 from stacks.orphans import Labelled
 
 _TARGET = Target("s", Path("k"), "", Path("h"), "file:///b", Path("p"))
@@ -68,7 +71,7 @@ class _Cluster:
 
 def _lease(stack: str, since: str, *, stack_is_ours: bool) -> Mapping[str, Any]:
     labels = {"longhouse.dev/stack": stack}
-    whose = leases.holder() if stack_is_ours else "ann@elsewhere, process 1"
+    whose = f"me@{socket.gethostname()}/{os.getpid()}" if stack_is_ours else "ann@elsewhere/1"
     return {"metadata": {"labels": labels, "creationTimestamp": since}, "spec": {"holderIdentity": whose}}
 
 
@@ -227,9 +230,12 @@ def test_a_lease_says_whose_it_is_and_since_when(cluster: _Cluster) -> None:
         return cluster.kubectl(_TARGET, *words, stdin=stdin)
 
     leases.begin("s", kubectl)
-    assert leases.found(kubectl) == {"s": leases.Lease("s", leases.holder(), _SINCE)}
+    assert leases.found(kubectl)["s"].own
+    assert leases.found(kubectl)["s"].since == _SINCE
     cluster.leases, cluster.others = {"s": _BEFORE}, {"s"}
+    assert leases.found(kubectl) == {"s": Lock("ann", "elsewhere", 1, _BEFORE)}
     leases.begin("s", kubectl)
-    assert leases.found(kubectl) == {"s": leases.Lease("s", leases.holder(), _BEFORE)}, "older, and ours now"
+    assert leases.found(kubectl)["s"].own
+    assert leases.found(kubectl)["s"].since == _BEFORE, "older, and ours now"
     leases.end("s", kubectl)
     assert leases.found(kubectl) == {}
