@@ -19,6 +19,8 @@ import boto3
 from botocore.config import Config
 
 _LOCKS: Final = ".pulumi/locks/organization"
+_HOLDERS: Final = ("pulumi", "python")
+"""What the programs are called that are at work on a stack: the engine, and Longhouse's own."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Lock:
 
     @property
     def stale(self) -> bool:
-        """Whether its holder is surely gone."""
-        return self.ours and not Path(f"/proc/{self.process}").exists()
+        """Whether its holder is surely gone: no process has its number, or one does that can't be it."""
+        return self.ours and not _program(self.process).startswith(_HOLDERS)
 
     @property
     def own(self) -> bool:
@@ -48,6 +50,15 @@ class Lock:
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}, process {self.process}, since {self.since}"
+
+
+def _program(process: int) -> str:
+    """What a process runs; nothing once it has ended, also while its parent has not yet asked how."""
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    return Path(os.fsdecode(command.partition(b"\0")[0])).name
 
 
 def locks(backend: str, project: str, stack: str) -> tuple[Lock, ...]:

@@ -7,10 +7,11 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 import pytest
@@ -35,6 +36,14 @@ TIMEOUT: Final = f"--timeout={PATIENCE_SECONDS}s"
 """The same for `kubectl wait`."""
 
 Object = dict[str, Any]
+_T = TypeVar("_T")
+
+
+@contextmanager
+def meanwhile(work: Callable[[], _T]) -> Iterator[Future[_T]]:
+    """Runs beside the body; what it raises is raised where its result is asked for."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(work)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

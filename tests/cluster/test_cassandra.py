@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.live import Live, Pod, Tenant, unique
+from tests.live import PATIENCE_SECONDS, Live, Pod, Tenant, meanwhile, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -231,7 +229,7 @@ class TestBackup:
 
 
 WRITER = """
-table, seconds = fact('keyspace') + '.' + sys.argv[1], float(sys.argv[2])
+table, seconds, patience = fact('keyspace') + '.' + sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 db = connect()
 db.execute(f'CREATE TABLE {table} (id int PRIMARY KEY)')
 write = db.prepare(f'INSERT INTO {table} (id) VALUES (?)')
@@ -241,8 +239,9 @@ while time.monotonic() < end or gap < 1 or len(acknowledged) < 60:
     if not error(db.execute, write, (number,)):
         acknowledged.append(number)
         gap, last = max(gap, time.monotonic() - last), time.monotonic()
+        if len(acknowledged) == 60: pathlib.Path('/tmp', sys.argv[1]).touch()
     else: time.sleep(0.05)
-    if time.monotonic() > end + 240: break
+    if time.monotonic() > end + patience: break
 there = {row.id for row in db.execute(f'SELECT id FROM {table}')}
 db.execute(f'DROP TABLE {table}')
 print(json.dumps({'acknowledged': len(acknowledged), 'lost': sorted(set(acknowledged) - there), 'gap': round(gap, 1)}))
@@ -255,33 +254,18 @@ class TestCrash:
     def test_no_acknowledged_write_is_lost(
         self, live: Live, pods: tuple[Pod, Pod], table: str, how: str
     ) -> None:
-        results: list[Any] = []
-        writer = threading.Thread(target=lambda: results.append(told(pods[0], WRITER, table, "6")))
-        writer.start()
-        time.sleep(5)
-        if how == "the server falls":
-            # A process with the number 1 cannot be killed from inside with 9; on 11 the server falls over where it stands.
-            live.kubectl(
-                f"--namespace={SYSTEM.namespace}",
-                "exec",
-                "cassandra-0",
-                "--container=cassandra",
-                "--",
-                "sh",
-                "-c",
-                "kill -SEGV 1",
+        where = f"--namespace={SYSTEM.namespace}"
+        with meanwhile(lambda: told(pods[0], WRITER, table, "6", str(PATIENCE_SECONDS))) as writing:
+            live.eventually(
+                "a stream of writes", lambda: writing.done() or pods[0].host.file(f"/tmp/{table}").exists
             )
-        else:
-            live.kubectl(
-                "delete",
-                "pod",
-                "cassandra-0",
-                f"--namespace={SYSTEM.namespace}",
-                "--grace-period=0",
-                "--force",
-            )
-        writer.join()
-        (found,) = results
+            if how == "the server falls":
+                # A process with the number 1 cannot be killed from inside with 9; on 11 the server falls over where it stands.
+                falls = ("sh", "-c", "kill -SEGV 1")
+                live.kubectl("exec", "cassandra-0", "--container=cassandra", where, "--", *falls)
+            else:
+                live.kubectl("delete", "pod", "cassandra-0", where, "--grace-period=0", "--force")
+            found = writing.result()
         print(
             f"\n{how}: {found['acknowledged']} writes acknowledged, none lost, {found['gap']} s without one"
         )

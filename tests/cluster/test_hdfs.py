@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from testinfra.backend.base import CommandResult
 
 from modules.data.hdfs.inside import webhdfs
 from modules.data.hdfs.servers import IMAGE
-from tests.live import TIMEOUT, Live, Pod, Tenant, container, unique
+from tests.live import PATIENCE_SECONDS, TIMEOUT, Live, Pod, Tenant, container, meanwhile, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -74,7 +73,7 @@ files.mkdirs(folder, "700")
 acknowledged, refused, number, after, longest, last = {}, {}, 0, 0, 0.0, time.monotonic()
 began = time.monotonic()
 while after < wanted and (refused or time.monotonic() - began < 60):
-    assert time.monotonic() - last < 120, f"no write was acknowledged for two minutes: {refused}"
+    assert time.monotonic() - last < float(sys.argv[3]), f"no write was acknowledged for so long: {refused}"
     number += 1
     path, content = f"{folder}/{number}", str(number).encode() * 1000
     try:
@@ -319,17 +318,11 @@ def active(live: Live) -> str:
 @pytest.mark.parametrize("victim", ["datanode-0", "the active NameNode"])
 def test_every_acknowledged_write_outlives_the_death_of_a_server(live: Live, us: Pod, victim: str) -> None:
     name = unique("stream")
-    result: dict[str, Any] = {}
-
-    def write() -> None:
-        result.update(json.loads(us.python(STREAM, name, "10")))
-
     pod = active(live) if victim == "the active NameNode" else victim
-    writing = threading.Thread(target=write)
-    writing.start()
-    live.eventually("a stream of writes", lambda: us.host.file(f"/tmp/{name}").exists)
-    live.kubectl("delete", "pod", pod, f"--namespace={STORE}", "--grace-period=0", "--force")
-    writing.join()
+    with meanwhile(lambda: us.told(STREAM, name, "10", str(PATIENCE_SECONDS))) as writing:
+        live.eventually("a stream of writes", lambda: writing.done() or us.host.file(f"/tmp/{name}").exists)
+        live.kubectl("delete", "pod", pod, f"--namespace={STORE}", "--grace-period=0", "--force")
+        result = writing.result()
     live.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--namespace={STORE}", TIMEOUT)
     assert result["lost"] == []
     print(

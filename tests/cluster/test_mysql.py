@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from modules.data.mysql.plain import IMAGE
-from tests.live import TIMEOUT, Live, Pod, Tenant, unique
+from tests.live import PATIENCE_SECONDS, TIMEOUT, Live, Pod, Tenant, meanwhile, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -145,21 +143,23 @@ for name in ('nobody', 'root', 'mysql', 'platform_admin', 'platform_probe', fact
         assert set(found.values()) == {ACCESS_DENIED}, found
 
     def test_one_connection_more_than_promised_is_refused_and_the_other_tenant_is_not_touched(
-        self, pods: tuple[Pod, Pod]
+        self, live: Live, pods: tuple[Pod, Pod]
     ) -> None:
         program = """
 held, codes = [], []
 for _ in range(60):
     try: held.append(connect())
     except pymysql.err.OperationalError as problem: codes.append(problem.args[0]); break
-print(json.dumps([len(held), codes])); sys.stdout.flush(); time.sleep(float(sys.argv[1]))"""
-        results: list[Any] = []
-        crowd = threading.Thread(target=lambda: results.append(told(pods[0], program, "3")))
-        crowd.start()
-        time.sleep(1.5)
-        assert told(pods[1], "print(json.dumps(run(connect(), 'SELECT 1')))") == [[1]]
-        crowd.join()
-        (held, codes) = results[0]
+pathlib.Path('/tmp/crowded').touch()
+while not pathlib.Path('/tmp/enough').exists(): time.sleep(0.1)
+print(json.dumps([len(held), codes]))"""
+        with meanwhile(lambda: told(pods[0], program)) as crowd:
+            try:
+                live.eventually("a crowd", lambda: crowd.done() or pods[0].host.file("/tmp/crowded").exists)
+                assert told(pods[1], "print(json.dumps(run(connect(), 'SELECT 1')))") == [[1]]
+            finally:
+                pods[0].host.run("touch /tmp/enough")
+            held, codes = crowd.result()
         assert codes == [TOO_MANY]
         assert held == 10
 
@@ -192,50 +192,36 @@ class TestServer:
     def test_every_acknowledged_commit_outlives_it(self, live: Live, pods: tuple[Pod, Pod], how: str) -> None:
         stream = """
 table = sys.argv[1]; run(connect(), f'CREATE TABLE {table} (id INT PRIMARY KEY)')
-acknowledged, gap, db, since, end = [], 0.0, None, None, time.monotonic() + float(sys.argv[2])
+acknowledged, gap, db, since, patience = [], 0.0, None, None, float(sys.argv[2])
+end = time.monotonic() + 8
 number = 0
-while time.monotonic() < end or db is None:
+while time.monotonic() < end or db is None or not gap:
     number += 1
     try:
         db = db or connect(connect_timeout=2, read_timeout=5, write_timeout=5)
         run(db, f'INSERT INTO {table} VALUES (%s)', number)
         acknowledged.append(number)
+        if number == 11: pathlib.Path('/tmp', table).touch()
         if since: gap, since = max(gap, time.monotonic() - since), None
     except pymysql.err.MySQLError:
         since = since or time.monotonic(); db = None; time.sleep(0.05)
-    if time.monotonic() > end + 90: break
+    if time.monotonic() > end + patience: break
 db = connect(); there = {row[0] for row in run(db, f'SELECT id FROM {table}')}; run(db, f'DROP TABLE {table}')
 print(json.dumps({'acknowledged': len(acknowledged), 'lost': sorted(set(acknowledged) - there), 'gap': round(gap, 2)}))"""
-        results: list[Any] = []
-        writer = threading.Thread(
-            target=lambda: results.append(told(pods[0], stream, unique("k").replace("-", "_"), "8"))
-        )
-        writer.start()
-        time.sleep(4)
-        if how == "crash":
-            # A process with the number 1 cannot be killed from inside with 9; on 11 the server falls over where it stands.
-            live.try_kubectl(
-                "--namespace=mysql",
-                "exec",
-                "mariadb-0",
-                "--container=mariadb",
-                "--",
-                "sh",
-                "-c",
-                "kill -SEGV 1",
+        table, where = unique("k").replace("-", "_"), "--namespace=mysql"
+        with meanwhile(lambda: told(pods[0], stream, table, str(PATIENCE_SECONDS))) as writing:
+            live.eventually(
+                "a stream of commits", lambda: writing.done() or pods[0].host.file(f"/tmp/{table}").exists
             )
-        else:
-            live.kubectl(
-                "--namespace=mysql",
-                "delete",
-                "pod",
-                "mariadb-0",
-                "--grace-period=0",
-                "--force",
-                "--wait=false",
-            )
-        writer.join()
-        (found,) = results
+            if how == "crash":
+                # A process with the number 1 cannot be killed from inside with 9; on 11 the server falls over where it stands.
+                falls = ("sh", "-c", "kill -SEGV 1")
+                live.try_kubectl("exec", "mariadb-0", "--container=mariadb", where, "--", *falls)
+            else:
+                live.kubectl(
+                    "delete", "pod", "mariadb-0", where, "--grace-period=0", "--force", "--wait=false"
+                )
+            found = writing.result()
         print(
             f"\n{how}: {found['acknowledged']} commits acknowledged, none lost, {found['gap']} s without one"
         )

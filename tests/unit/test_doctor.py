@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,21 @@ def test_nothing_is_an_orphan_while_somebody_may_be_at_work() -> None:
     cut_off, orphan = faults([_held({"resources": [_CONFIG_MAP]})], {"s": dead}, there, _never)
     assert cut_off.what == f"s: a run by {dead} has not ended"
     assert orphan.what == "Secret.core here/b: no state knows of it"
+
+
+def test_whoever_was_killed_is_gone_also_before_it_is_buried_and_where_another_has_its_number() -> None:
+    """A container's first process may leave the dead unburied for seconds, or for good."""
+    waits = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        assert not _lock(holder.pid).stale
+        holder.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        assert Path(f"/proc/{holder.pid}").exists()
+        assert _lock(holder.pid).stale
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as another:
+        assert _lock(another.pid).stale
 
 
 def test_a_lock_is_given_back_only_where_its_holder_is_surely_gone() -> None:

@@ -6,6 +6,7 @@ gets its own tickets (https://web.mit.edu/kerberos/krb5-latest/doc/basic/keytab_
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import IO, Any, Final, cast
 from urllib.parse import quote
 
 import requests
+from requests.adapters import HTTPAdapter
 
 PREFIX: Final = "/webhdfs/v1"
 PATIENCE_SECONDS: Final = 300.0
@@ -20,6 +22,13 @@ PATIENCE_SECONDS: Final = 300.0
 
 _PAUSE_SECONDS: Final = 2.0
 _TIMEOUT: Final = (10, 120)
+_KEEPALIVE: Final = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+]
+"""A server that went without a word, with its pod's address, is noticed in 20 s; one that only takes its time is given it."""
 _PASSING: Final = frozenset(
     {"StandbyException", "SafeModeException", "RetriableException", "ConnectException"}
 )
@@ -63,6 +72,11 @@ class Status:
         )
 
 
+class _KeptAlive(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, socket_options=_KEEPALIVE, **options)
+
+
 @dataclass
 class WebHdfs:
     """The file system. ``addresses`` are the NameNodes' (``https://host:port``), of which one is in office; ``ca`` is a file."""
@@ -80,6 +94,7 @@ class WebHdfs:
         # The server is known by its certificate; that it also proves itself by Kerberos adds nothing.
         self.session.auth = HTTPSPNEGOAuth(mutual_authentication=DISABLED)
         self.session.verify = self.ca
+        self.session.mount("https://", _KeptAlive())
 
     def status(self, path: str) -> Status | None:
         """A file or directory; None where there is none."""
@@ -172,8 +187,11 @@ class WebHdfs:
         """Make a file, whole, in place of what is there: NameNode first, which names the DataNode that takes the bytes."""
         parameters = {"overwrite": "true", "permission": permission, "noredirect": "true"}
         answer = self._call("PUT", path, "CREATE", parameters, redirects=False)
-        done = requests.put(answer.json()["Location"], data=stream, verify=self.ca, timeout=_TIMEOUT)
-        _raise(done)
+        # The address bears a token of its own: DataNodes are not asked for Kerberos.
+        unsigned = cast(
+            "Callable[[requests.PreparedRequest], requests.PreparedRequest]", lambda request: request
+        )
+        _raise(self.session.put(answer.json()["Location"], data=stream, auth=unsigned, timeout=_TIMEOUT))
 
     def _json(self, method: str, path: str, operation: str, **parameters: str) -> dict[str, Any]:
         answer = self._call(method, path, operation, parameters)
