@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from modules.compute.flink.config import Flink
 from modules.compute.spark.config import Spark
 from modules.data.cassandra.config import Cassandra
 from modules.data.hdfs.config import Hdfs
@@ -77,6 +78,9 @@ class Profile(Model):
 
     spark: Spark | None = None
     """Spark; null where the environment has none. Needs Kubernetes 1.36 or newer."""
+
+    flink: Flink | None = None
+    """Flink; null where the environment has none. Needs Kubernetes 1.36 or newer, and works for tenants that have a bucket."""
 
     tenants: FrozenMap[TenantName, Tenant] = Field(default_factory=dict)
     """Tenants of this environment by name. Each stands in a file of its own; here only what differs in this environment, `{}` for nothing."""

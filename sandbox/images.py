@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from modules.compute.flink import image as flink
 from modules.compute.spark import image as spark
 from modules.data.object_store import settings as minio
 from modules.kit import clients
@@ -117,6 +118,45 @@ class SparkRelease:
         (home / "python").mkdir()
         (home / "lib").rename(home / "python" / "lib")
         yield from (*(home / "deps" / folder for folder in ("bin", "jars", "sbin")), home / "python")
+
+
+@dataclass(frozen=True)
+class FlinkRelease:
+    """Flink as PyPI has it, laid out as upstream's release has it."""
+
+    lock: Path
+
+    @property
+    def key(self) -> str:
+        """The lock itself."""
+        return self.lock.read_text()
+
+    def fetch(self, scratch: Path) -> Iterator[Path]:
+        """The folders of Flink's home: scripts and settings from the one archive, jars from the other."""
+        run(
+            sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps", "--no-binary=:all:",
+            "--no-build-isolation", "--require-hashes", f"--requirement={self.lock}", f"--dest={scratch}", timeout=900,
+        )  # fmt: skip
+        for archive in (
+            *scratch.glob("apache_flink-*.tar.gz"),
+            *scratch.glob("apache_flink_libraries-*.tar.gz"),
+        ):
+            with tarfile.open(archive) as release:
+                release.extractall(scratch, filter="data")
+        scripts, jars = (
+            next(each for each in scratch.glob(f"{name}-*") if each.is_dir()) / "deps"
+            for name in ("apache_flink", "apache_flink_libraries")
+        )
+        for script in (scripts / "bin").iterdir():
+            script.chmod(0o755)
+        (jars / "bin" / "bash-java-utils.jar").rename(scripts / "bin" / "bash-java-utils.jar")
+        for gone in jars.glob("lib/flink-scala_*.jar"):
+            gone.unlink()
+        yield from (
+            scripts / "bin",
+            scripts / "conf",
+            *(jars / folder for folder in ("lib", "opt", "plugins")),
+        )
 
 
 @dataclass(frozen=True)
@@ -331,13 +371,14 @@ KAFKA_IMAGE = Image(
 _SPARK_PACKAGES: Final = (*JAVA, "python3", "tini", "libnss-wrapper", "procps")
 _SPARK_FILES: Final = (
     (SparkRelease(spark.RELEASE), spark.HOME),
-    (File(spark.ENTRYPOINT), str(Path(spark.START).parent)),
+    (File(spark.ENTRYPOINT), spark.ROOM),
 )
 SPARK_IMAGE = Image(
     f"docker.io/{spark.image()}",
     packages=_SPARK_PACKAGES,
     files=(
         *_SPARK_FILES,
+        *((File(each), spark.ROOM) for each in spark.BESIDE),
         (Jars(spark.PIN), f"{spark.HOME}/jars"),
         (Wheels(spark.LIBRARIES), "/usr/local/lib/python3.11/dist-packages"),
     ),
@@ -358,6 +399,27 @@ SPARK_OPERATOR_IMAGE = Image(
     seconds=150,
 )
 """Beside a Spark, as upstream has it: the operator starts an application by `spark-submit`."""
+
+_FLINK_LIBRARIES: Final = (
+    "commons-lang3-", "flink-connector-kafka-", "jackson-", "kafka-clients-", "lz4-java-", "snappy-java-", "zstd-jni-",
+)  # fmt: skip
+"""The connector to Kafka, and what it needs."""
+
+FLINK_IMAGE = Image(
+    f"docker.io/{flink.image()}",
+    packages=(*JAVA, "gawk", "procps"),
+    files=(
+        (FlinkRelease(flink.RELEASE), flink.HOME),
+        (Jars(flink.PIN, only=_FLINK_LIBRARIES), f"{flink.HOME}/lib"),
+        (Jars(flink.PIN, only=("flink-sql-gateway-",)), f"{flink.HOME}/opt"),
+        (Jars(flink.PIN, only=("flink-s3-fs-",)), f"{flink.HOME}/plugins/s3-fs-hadoop"),
+        (File(flink.ENTRYPOINT), str(Path(flink.START).parent)),
+    ),
+    entrypoint=(flink.START,),
+    user=f"{flink.USER}:{flink.USER}",
+    seconds=120,
+)
+"""What tenants' JobManagers and TaskManagers run in."""
 
 MINIO_IMAGE = Image(
     f"docker.io/{minio.image(_MINIO.version)}",
@@ -388,7 +450,7 @@ PXC_OPERATOR_IMAGE = Image(
 )
 """No profile for this cluster runs it: a check does."""
 
-OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE, SPARK_IMAGE)
+OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE, FLINK_IMAGE, SPARK_IMAGE)
 """Those that nobody else publishes: a real cluster pulls them from where their owner pushed them."""
 
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
@@ -402,6 +464,7 @@ PLATFORM_IMAGES = (
     MINIO_IMAGE,
     MARIADB_IMAGE,
     MYSQLD_EXPORTER_IMAGE,
+    FLINK_IMAGE,
     SPARK_IMAGE,
     SPARK_OPERATOR_IMAGE,
 )

@@ -14,6 +14,7 @@ from functools import partial
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from modules.compute.flink.component import Flink
 from modules.compute.spark.component import Spark
 from modules.compute.spark.defaults import Bucket, Principal, Stores
 from modules.data.cassandra.component import Cassandra
@@ -101,6 +102,19 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
             context=context,
             webhooks=profile.admission.webhooks,
             tenants={name: _spark_stores(profile, tenant) for name, tenant in profile.tenants.items()},
+            shares={name: tenant.spark for name, tenant in profile.tenants.items()},
+            opts=on_cluster,
+        )
+    if profile.flink is not None:
+        Flink(
+            "flink",
+            profile.flink,
+            context=context,
+            tenants={
+                name: tenant.flink
+                for name, tenant in profile.tenants.items()
+                if profile.object_store and tenant.data.object_store
+            },
             opts=on_cluster,
         )
     return Platform(profile.name, {name: tenant.namespace for name, tenant in declared.items()})

@@ -12,6 +12,7 @@ from profiles.rules import (
     cassandra,
     cluster,
     departed,
+    flink,
     hdfs,
     kafka,
     mysql,
@@ -21,6 +22,7 @@ from profiles.rules import (
     pools,
     quota,
     residency,
+    spark,
     stacks,
 )
 from profiles.rules.finding import Rule
@@ -38,6 +40,8 @@ RULES: Final[tuple[Rule, ...]] = (
     *cassandra.RULES,
     *kafka.RULES,
     *hdfs.RULES,
+    *spark.RULES,
+    *flink.RULES,
     *stacks.RULES,
 )
 """Every rule, in the order in which a profile is read."""

@@ -21,15 +21,4 @@ def keys_of_a_given_s3_need_one_stack(profile: Profile) -> Iterator[Finding]:
         )
 
 
-def sparks_operator_needs_one_stack(profile: Profile) -> Iterator[Finding]:
-    """Its chart declares a Role in each tenant's namespace, and it is not ready before it may read them all. With groups the namespaces come after it."""
-    if profile.stacks and profile.spark:
-        yield Finding(
-            ("stacks", "groups"),
-            "puts tenants' namespaces into other stacks, and Spark's operator is only ready once it may read them all",
-            "write stacks: null, or spark: null",
-            (("spark",),),
-        )
-
-
-RULES: Final[tuple[Rule, ...]] = (keys_of_a_given_s3_need_one_stack, sparks_operator_needs_one_stack)
+RULES: Final[tuple[Rule, ...]] = (keys_of_a_given_s3_need_one_stack,)

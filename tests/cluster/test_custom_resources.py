@@ -27,6 +27,7 @@ KINDS = {
     "cert-manager": "deploy/crds/*.yaml",
     "percona-xtradb-cluster-operator": "config/crd/bases/*.yaml",
     "prometheus-operator": "example/prometheus-operator-crd/*.yaml",
+    "spark-operator": "config/crd/bases/*.yaml",
 }
 """Part of upstream/ -> where its module has its CustomResourceDefinitions."""
 

@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from modules.compute.spark import image
-from modules.compute.spark.config import ACCOUNT
+from modules.compute.spark import connect, history, image, operator
+from modules.compute.spark.component import OPERATOR_ROLE
+from modules.compute.spark.config import ACCOUNT, DEFAULTS, NAMESPACE, Connect
+from modules.compute.spark.defaults import Stores
+from modules.kit import labels
+from modules.kit.names import namespace
+from modules.kit.operator_namespace import POD_SECURITY
 from tests.live import TIMEOUT, Live, Pod, Tenant, pod, unique
 from tests.pages import examples
 
@@ -23,17 +28,57 @@ SALES = [(SHOPS[number % 3], number * 7 % 101) for number in range(3000)]
 """What is summed: as plain Python sees it."""
 
 SLOW = """
-import time
+import sys, time
 from pyspark.sql import SparkSession
 
 def squared(part):
     for number in part:
         time.sleep(0.25)
-        yield number * number
+        yield number, number * number
 
 spark = SparkSession.builder.getOrCreate()
-total = spark.sparkContext.parallelize(range(60), 12).mapPartitions(squared).sum()
-print("the total is", total)
+squares = spark.sparkContext.parallelize(range(60), 12).mapPartitions(squared)
+spark.createDataFrame(squares, "number long, square long").write.mode("append").parquet(sys.argv[1])
+"""
+"""Rows that take their time, added to what is there: whatever is written twice is seen."""
+
+FIGURES = """
+import json, sys
+import pandas
+sales, visits = (pandas.DataFrame(json.loads(each)) for each in sys.argv[1:])
+joined = visits.groupby("shop").visitors.sum().to_frame().join(sales.groupby("shop").amount.sum(), how="inner")
+print(joined.reset_index().to_json(orient="records"))
+"""
+
+KEYSPACE = """
+import json, ssl, sys
+from pathlib import Path
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import Cluster
+binding = {file.name: file.read_text() for file in Path("/bindings/cassandra").iterdir() if file.is_file()}
+cluster = Cluster(
+    [binding["host"]], port=int(binding["port"]), auth_provider=PlainTextAuthProvider(binding["username"], binding["password"]),
+    ssl_context=ssl.create_default_context(cafile="/bindings/cassandra/ca.crt"), ssl_options={"server_hostname": binding["server_name"]},
+)
+session = cluster.connect(binding["keyspace"])
+rows = [dict(row._asdict()) for row in session.execute("SELECT shop, visitors, amount FROM visits")]
+session.execute("DROP TABLE visits", timeout=60)
+cluster.shutdown()
+print(json.dumps(rows))
+"""
+
+FIND_SPARK = 'import glob, sys; sys.path[:0] = glob.glob("/opt/spark/python/lib/*.zip")\n'
+"""What the image's entry point does for programs that it starts."""
+
+PRODUCE = """
+import json, pathlib, sys
+from confluent_kafka import Producer
+binding = pathlib.Path("/bindings/kafka")
+producer = Producer(json.loads((binding / "librdkafka.json").read_text()))
+topic, key, messages = sys.argv[1:]
+for each in json.loads(messages):
+    producer.produce((binding / "prefix").read_text() + topic, json.dumps(each), key=key)
+assert not producer.flush(60)
 """
 
 STORE = """
@@ -49,18 +94,15 @@ ROWS = (
     + """
 import io, pyarrow.parquet
 found = bucket.list_objects_v2(Bucket=name, Prefix=sys.argv[1] + "/")["Contents"]
-rows = [row for each in found if each["Key"].endswith(".parquet")
+rows = [row for each in found if each["Key"].endswith(".parquet") and "/_" not in each["Key"]
         for row in pyarrow.parquet.read_table(io.BytesIO(bucket.get_object(Bucket=name, Key=each["Key"])["Body"].read())).to_pylist()]
 print(json.dumps(rows))
 """
 )
-LOGS = (
-    STORE
-    + """
-found = bucket.list_objects_v2(Bucket=name, Prefix="spark-events/").get("Contents", [])
-print(json.dumps([each["Key"] for each in found if sys.argv[1] in each["Key"] and each["Size"]]))
+RUNS = """
+import json, sys, urllib.request
+print(json.dumps(json.load(urllib.request.urlopen(f"http://{sys.argv[1]}/api/v1/applications", timeout=10))))
 """
-)
 
 
 def application(tenant: Tenant, program: str) -> dict[str, Any]:
@@ -85,12 +127,16 @@ def state(live: Live, tenant: Tenant, name: str) -> dict[str, Any]:
     return dict(found.get("status", {}).get("applicationState", {}))
 
 
-def completes(live: Live, tenant: Tenant, name: str) -> None:
-    """Waits until it is done; an AssertionError with what its driver said when it failed."""
+def completes(live: Live, tenant: Tenant, name: str, *, again: bool = False) -> None:
+    """Waits until it is done; an AssertionError with what its driver said when it failed, unless it may try ``again``."""
 
     def over() -> str:
         now = state(live, tenant, name)
-        if now.get("state") in ("FAILED", "SUBMISSION_FAILED", "FAILING", "INVALIDATING"):
+        if now.get("state") in (
+            "FAILED",
+            "SUBMISSION_FAILED",
+            *(() if again else ("FAILING", "INVALIDATING")),
+        ):
             log = live.try_kubectl("logs", f"--namespace={tenant.namespace}", f"{name}-driver", "--tail=40")
             raise AssertionError(f"{now}\n{log.stdout[-4000:]}")
         return str(now.get("state")) if now.get("state") == "COMPLETED" else ""
@@ -109,7 +155,8 @@ def running(live: Live, tenant: Tenant, found: dict[str, Any]) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def desk(live: Live, tenants: tuple[Tenant, Tenant]) -> Iterator[Pod]:
     """A pod of the first tenant with Spark's own image, to put things into its bucket and look at what came of them."""
-    with live.client(tenants[0], "object-store", image=image.image(), memory="256Mi", cpu="500m") as found:
+    stores = ("object-store", "cassandra")
+    with live.client(tenants[0], *stores, image=image.image(), memory="256Mi", cpu="1") as found:
         yield found
 
 
@@ -124,25 +171,31 @@ def rows(desk: Pod, folder: str) -> list[dict[str, Any]]:
     return found
 
 
+def as_the_page_has_it(kind: str, number: int, tenant: Tenant, bucket: str) -> str:
+    """An example of the page, as this tenant would write it."""
+    found = examples("spark", kind, room="processing")[number]
+    own = [("longhouse-atlas", bucket), ("tenants/atlas", f"tenants/{tenant.name}"), ('atlas.', f"{tenant.name}.")]  # fmt: skip
+    for old, new in own:
+        found = found.replace(old, new)
+    return found
+
+
+def by_shop(found: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
+    return {row["shop"]: (row["visitors"], row["amount"]) for row in found}
+
+
 class TestApplication:
-    def test_the_pages_example_sums_what_plain_python_sums_and_leaves_its_log(
+    def test_the_pages_example_sums_what_plain_python_sums_and_is_in_the_tenants_history(
         self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod, bucket: str
     ) -> None:
         tenant = tenants[0]
-        (program,) = examples("spark", "python", room="processing")
         lines = "shop,amount\n" + "".join(f"{shop},{amount}\n" for shop, amount in SALES)
-        own = [("longhouse-atlas", bucket), ("tenants/atlas", f"tenants/{tenant.name}")]
-        for old, new in own:
-            program = program.replace(old, new)
         desk.python(PUT, "sales.csv", lines)
-        desk.python(PUT, "jobs/sums.py", program)
-        found = yaml.safe_load(
-            examples("spark", "yaml", room="processing")[0].replace("longhouse-atlas", bucket)
-        )
-        with running(live, tenant, found) as name:
+        desk.python(PUT, "jobs/sums.py", as_the_page_has_it("python", 0, tenant, bucket))
+        with running(live, tenant, yaml.safe_load(as_the_page_has_it("yaml", 0, tenant, bucket))) as name:
             completes(live, tenant, name)
             log = live.kubectl("logs", f"--namespace={tenant.namespace}", f"{name}-driver")
-            status = live.get("sparkapplication", name, f"--namespace={tenant.namespace}")["status"]
+            ran = live.get("sparkapplication", name, f"--namespace={tenant.namespace}")["status"]
         expected = {
             shop: (
                 sum(amount for where, amount in SALES if where == shop),
@@ -152,55 +205,109 @@ class TestApplication:
         }
         assert {row["shop"]: (row["amount"], row["sales"]) for row in rows(desk, "per-shop")} == expected
         assert "rows in HDFS: 3" in log, "read back from the tenant's home"
-        assert desk.told(LOGS, status["sparkApplicationId"]), "the event log is in the bucket"
 
-    def test_a_killed_executor_changes_no_result(
+        def listed() -> list[dict[str, Any]]:
+            found = desk.told(RUNS, f"{history.NAME}:{history.PORT}")
+            return [each for each in found if each["id"] == ran["sparkApplicationId"]]
+
+        (shown,) = live.eventually("the history server lists it", listed)
+        assert shown["attempts"][-1]["completed"] is True
+
+    def test_what_a_schedule_starts_joins_a_topic_with_hdfs_into_bucket_and_keyspace_as_pandas_does(
         self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod, bucket: str
     ) -> None:
-        tenant = tenants[0]
+        tenant, day = tenants[0], unique("day")
+        visits = [{"shop": SHOPS[number % 3], "visitors": number * 11 % 17} for number in range(300)]
+        with live.client(tenant, "kafka") as producer:
+            producer.python(PRODUCE, "events", day, json.dumps(visits))
+        program = as_the_page_has_it("python", 1, tenant, bucket).replace("2026-11-21", day)
+        desk.python(PUT, "jobs/visits.py", program)
+        found = yaml.safe_load(as_the_page_has_it("yaml", 1, tenant, bucket))
+        found["metadata"] |= {"name": unique("visits"), "namespace": tenant.namespace}
+        found["spec"]["schedule"] = "@every 1s"
+        schedule = ("scheduledsparkapplication", found["metadata"]["name"], f"--namespace={tenant.namespace}")
+        with live.objects(found):
+            name = live.eventually(
+                "it makes an application", lambda: live.get(*schedule).get("status", {}).get("lastRunName")
+            )
+            live.kubectl("patch", *schedule, "--type=merge", '--patch={"spec": {"suspend": true}}')
+            completes(live, tenant, name)
+        sales = [{"shop": shop, "amount": amount} for shop, amount in SALES]
+        expected = by_shop(desk.told(FIGURES, json.dumps(sales), json.dumps(visits)))
+        assert len(expected) == len(SHOPS)
+        assert by_shop(rows(desk, "visits")) == expected
+        assert by_shop(desk.told(KEYSPACE)) == expected
+
+    def test_executors_and_a_driver_that_die_change_no_result_and_nothing_is_written_twice(
+        self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod, bucket: str
+    ) -> None:
+        tenant, folder = tenants[0], unique("squares")
         desk.python(PUT, "jobs/slow.py", SLOW)
         found = application(tenant, f"s3a://{bucket}/jobs/slow.py")
+        found["spec"]["arguments"] = [f"s3a://{bucket}/{folder}"]
+        found["spec"]["restartPolicy"] = {
+            "type": "OnFailure",
+            "onFailureRetries": 1,
+            "onFailureRetryInterval": 1,
+        }
+        works = f"--namespace={tenant.namespace}"
         with running(live, tenant, found) as name:
-            executors = (
-                "pods",
-                f"--namespace={tenant.namespace}",
-                f"-lsparkoperator.k8s.io/app-name={name},spark-role=executor",
-            )
-            works = f"--namespace={tenant.namespace}"
+            driver = f"{name}-driver"
 
-            def busy() -> str:
-                up = [
-                    each["metadata"]["name"]
-                    for each in live.items(*executors)
-                    if each["status"]["phase"] == "Running"
+            def said(text: str) -> str:
+                log = live.try_kubectl("logs", works, driver).stdout
+                return log if text in log else ""
+
+            def executor(text: str) -> str:
+                live.eventually(f"its driver says: {text}", lambda: said(text))
+                pods = live.items(
+                    "pods", works, f"-lsparkoperator.k8s.io/app-name={name},spark-role=executor"
+                )
+                (up,) = [
+                    str(each["metadata"]["name"])
+                    for each in pods
+                    if each["status"]["phase"] == "Running" and "deletionTimestamp" not in each["metadata"]
                 ]
-                log = live.try_kubectl("logs", works, f"{name}-driver").stdout
-                return up[0] if up and "Finished task 2" in log else ""
+                return up
 
-            victim = live.eventually("an executor is in the middle of it", busy)
-            live.kubectl("delete", "pod", works, victim, "--grace-period=0", "--force")
-            completes(live, tenant, name)
-            log = live.kubectl("logs", works, f"{name}-driver")
-        assert "Lost executor 1" in log
-        assert f"the total is {sum(number * number for number in range(60))}" in log
+            victim = executor("Finished task 2")
+            live.try_kubectl(
+                "exec", works, victim, "--", "pkill", "-KILL", "--full", "KubernetesExecutorBackend"
+            )
+            live.eventually("another goes on", lambda: said("Finished task 5"))
+            assert said("Lost executor 1")
+            live.kubectl("delete", "pod", works, driver, "--grace-period=0", "--force")
+            live.eventually("it begins again", lambda: not said("Lost executor 1"))
+            live.kubectl("delete", "pod", works, executor("Finished task 2"), "--wait=false")
+            completes(live, tenant, name, again=True)
+            assert "is decommissioned after" in said("Executor 1"), "the last one had time to go"
+        written = sorted((row["number"], row["square"]) for row in rows(desk, folder))
+        assert written == [(number, number * number) for number in range(60)]
 
-    def test_one_beyond_the_room_waits_and_starts_when_room_comes(
-        self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod, bucket: str
+    def test_a_connect_server_beyond_the_room_waits_and_serves_its_own_tenant_when_room_comes(
+        self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod
     ) -> None:
-        tenant = tenants[0]
+        tenant, other = tenants
         where = f"--namespace={tenant.namespace}"
-        desk.python(PUT, "jobs/slow.py", SLOW)
         free = pod(tenant)
+        # With it the server is beyond all that tenants have on the one real node, and without it within.
         free["spec"]["containers"][0]["resources"] = {
-            kind: {"cpu": "200m", "memory": "64Mi"} for kind in ("requests", "limits")
+            kind: {"cpu": "50m", "memory": "2900Mi"} for kind in ("requests", "limits")
         }
         holder = free["metadata"]["name"]
-        found = application(tenant, f"s3a://{bucket}/jobs/slow.py")
-        # With its driver within all that tenants have on the one real node, and not beside the holder. The node need not have room for its executor.
-        found["spec"]["executor"]["coreRequest"] = "750m"
+        found = application(tenant, "")
+        found["spec"] = {**connect.spec(Connect(cpu="150m", memory="1g"), Stores())}
+        name = found["metadata"]["name"]
+        ports = [{"port": connect.PORT, "targetPort": connect.PORT}]
+        service = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": tenant.namespace},
+            "spec": {"selector": connect.selector(name), "ports": ports},
+        }
         with live.objects(free):
             live.kubectl("wait", where, "--for=condition=Ready", f"pod/{holder}", TIMEOUT)
-            with running(live, tenant, found) as name:
+            with running(live, tenant, found), live.objects(service):
                 waits = live.eventually(
                     "its workload waits for room",
                     lambda: [
@@ -216,10 +323,52 @@ class TestApplication:
                 drivers = live.items("pods", where, f"-lsparkoperator.k8s.io/app-name={name}")
                 assert not drivers
                 live.kubectl("delete", "pod", where, holder, "--wait=false")
-                live.eventually(
-                    "it runs",
-                    lambda: state(live, tenant, name).get("state") in ("RUNNING", "SUCCEEDING", "COMPLETED"),
+                live.eventually("it serves", lambda: desk.reaches(name, connect.PORT))
+                program = as_the_page_has_it("python", 2, tenant, "").replace(
+                    "sc://spark-connect", f"sc://{name}"
                 )
+                counted = desk.python(FIND_SPARK + program)
+                assert counted == str(sum(number % 7 == 3 for number in range(1000)))
+                with live.pod(other) as stranger:
+                    assert not stranger.reaches(f"{name}.{tenant.namespace}.svc", connect.PORT)
+
+
+class TestOperator:
+    def test_it_serves_a_tenant_that_came_after_it_as_soon_as_it_is_let_in_and_not_before(
+        self, live: Live
+    ) -> None:
+        """As a group of tenants does that is deployed when the platform is there."""
+        tenant = unique("late")
+        late = Tenant(tenant, namespace(tenant))
+        own = labels.tenant(tenant, "tenants", "somebody")
+        home = {"name": late.namespace, "labels": {**own, **POD_SECURITY, labels.DATA_CLASS: "internal"}}
+        rbac = "rbac.authorization.k8s.io"
+        account = {"kind": "ServiceAccount", "name": operator.CONTROLLER, "namespace": NAMESPACE}
+        meta = {"namespace": late.namespace, "labels": own}
+        found = application(late, "local:///opt/spark/x.py")
+        with live.objects(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": home},
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": DEFAULTS, **meta}, "data": {"spark.x": "y"}},
+        ):  # fmt: skip
+            live.eventually("it has its defaults", lambda: live.create(found).returncode == 0)
+            name = found["metadata"]["name"]
+            assert not state(live, late, name), "it may write nothing there"
+            binding = {
+                "apiVersion": f"{rbac}/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": NAMESPACE, **meta},
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": OPERATOR_ROLE},
+                "subjects": [account],
+            }
+            with live.objects(binding):
+                live.eventually("it looks after the application", lambda: "state" in state(live, late, name))
+
+    @pytest.mark.parametrize("kind", ["pods", "configmaps", "services"])
+    def test_it_makes_nothing_outside_tenants_namespaces(self, live: Live, kind: str) -> None:
+        whose = f"--as=system:serviceaccount:{NAMESPACE}:{operator.CONTROLLER}"
+        for where in ("kube-system", NAMESPACE, "default"):
+            asked = live.try_kubectl("auth", "can-i", "create", kind, whose, f"--namespace={where}")
+            assert asked.stdout.strip() == "no", where
 
 
 class TestFence:
@@ -236,6 +385,14 @@ class TestFence:
         for kind in ("pods", "configmaps", "services"):
             asked = live.try_kubectl("auth", "can-i", "create", kind, whose, f"--namespace={other.namespace}")
             assert asked.stdout.strip() == "no", kind
+
+    def test_a_tenants_history_is_shown_to_its_own_pods_only(
+        self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod
+    ) -> None:
+        own, other = tenants
+        assert desk.reaches(f"{history.NAME}.{own.namespace}.svc", history.PORT)
+        with live.pod(other) as stranger:
+            assert not stranger.reaches(f"{history.NAME}.{own.namespace}.svc", history.PORT)
 
     def test_an_editor_may_start_one_and_a_viewer_may_not(
         self, live: Live, tenants: tuple[Tenant, Tenant]

@@ -1,6 +1,6 @@
 """An environment of the tests' own before a real API server, deployed by the command for all its stacks.
 
-The platform is the real one with simulated nodes, and so without stores. No pod runs, and every object is Kubernetes' own.
+The platform is the real one with simulated nodes, and so without stores, but with Spark's objects. No pod runs, and every object is Kubernetes' own.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Environment:
             "extends": "local-simulated",
             "description": "A fleet.",
             "stacks": {"groups": groups} if groups else None,
+            "spark": {},
             "node_pools": {"general": {"nodes": 8}},
             "tenants": {"atlas": None, "borealis": None}
             | {

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from modules.compute.flink.config import FlinkSession
+from modules.compute.spark.config import History, SparkShare
 from modules.foundation.tenants import config
 from modules.kit.credentials import Credentials
 from modules.kit.parts import StackName, Stacks, group_of
@@ -30,16 +32,18 @@ _CHANGES: Mapping[str, Callable[[config.Tenant], Any]] = {
     "data": lambda tenant: config.Data(),
     "data_class": lambda tenant: config.DataClass.PUBLIC,
     "defaults": lambda tenant: config.ContainerDefaults(cpu="125m", memory="100Mi"),
+    "flink": lambda tenant: FlinkSession(),
     "groups": lambda tenant: config.Groups(viewer=("strangers",)),
     "network": lambda tenant: config.Network(egress=(config.Egress(name="far", cidr="198.51.100.0/24"),)),
     "owner": lambda tenant: "somebody-else",
+    "spark": lambda tenant: SparkShare(history=History()),
     "quota": lambda tenant: tenant.quota.model_copy(update={"cpu": "1", "weight": tenant.quota.weight + 1}),
 }  # fmt: skip
 
 
 @cache
 def _cut(name: str = "onprem") -> Profile:
-    return load(name).model_copy(update={"stacks": Stacks(groups=_GROUPS), "spark": None})
+    return load(name).model_copy(update={"stacks": Stacks(groups=_GROUPS)})
 
 
 def _with(profile: Profile, name: str, **changed: Any) -> Profile:

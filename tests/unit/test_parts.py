@@ -64,8 +64,7 @@ def test_there_is_no_such_number_of_groups(groups: int) -> None:
 
 
 def _cut(profile: str) -> Profile:
-    """Without Spark, which no profile with groups has."""
-    return load(profile).model_copy(update={"stacks": Stacks(groups=_GROUPS), "spark": None})
+    return load(profile).model_copy(update={"stacks": Stacks(groups=_GROUPS)})
 
 
 def _part(profile: Profile, group: int | None) -> Recording:

@@ -6,15 +6,24 @@ from collections.abc import Mapping
 from typing import Final
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ConfigMap, ServiceAccount
+from pulumi_kubernetes.apps.v1 import Deployment, DeploymentSpecArgs, DeploymentStrategyArgs
+from pulumi_kubernetes.core.v1 import (
+    ConfigMap,
+    PodTemplateSpecArgs,
+    Service,
+    ServiceAccount,
+    ServicePortArgs,
+    ServiceSpecArgs,
+)
 from pulumi_kubernetes.helm.v4 import Chart
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import ClusterRole, PolicyRuleArgs, RoleBinding, RoleRefArgs
 
-from modules.compute.spark import admission, config, defaults, image, operator
-from modules.compute.spark.config import ACCOUNT, DEFAULTS, NAMESPACE
-from modules.compute.spark.defaults import Stores
+from modules.compute.spark import admission, config, connect, defaults, history, image, operator
+from modules.compute.spark.config import ACCOUNT, DEFAULTS, NAMESPACE, SparkShare
+from modules.compute.spark.defaults import Bucket, Stores
 from modules.data.store import StoreContext
-from modules.kit import accounts, charts, labels, names, server
+from modules.kit import accounts, charts, labels, names, pods, server
 from modules.kit.cluster import WebhookFailure
 from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
@@ -22,6 +31,7 @@ from modules.kit.operator_namespace import OperatorNamespace
 from modules.kit.server import Scrape
 from upstream import part
 
+OPERATOR_ROLE: Final = "longhouse:tenant-spark-operator"
 DRIVER_ROLE: Final = "longhouse:tenant-spark-driver"
 _DRIVES: Final = PolicyRuleArgs(
     api_groups=[""],
@@ -30,9 +40,16 @@ _DRIVES: Final = PolicyRuleArgs(
 )
 """What a driver does in its namespace (Spark, "Running on Kubernetes": RBAC; the chart's own role for it)."""
 
+_NOT_AWAITED: Final = {"pulumi.com/skipAwait": "true"}
+"""On what runs in a tenant's queue: it starts when there is room."""
+
 
 class Spark(Component):
-    """The operator, which sees the tenants' namespaces and no other; in each of those an account for drivers and the defaults."""
+    """The operator, which works in tenants' namespaces and in no other; in each of those an account for drivers, the defaults, and the
+    servers that the tenant asks for.
+
+    A stack that declares the part of a group of tenants has the latter of them only; nothing of the operator's names a tenant.
+    """
 
     AREA = "compute"
     COMPONENT = "spark"
@@ -45,11 +62,21 @@ class Spark(Component):
         context: StoreContext,
         webhooks: WebhookFailure,
         tenants: Mapping[str, Stores],
+        shares: Mapping[str, SparkShare],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``tenants`` are the stores of each. ``webhooks`` says whether requests may pass when the operator does not answer."""
+        """``tenants`` are the stores of each, ``shares`` what each has of Spark. ``webhooks`` says whether requests may pass when the operator
+        does not answer."""
         super().__init__(name, owner=context.owner, opts=opts)
         self._context = context
+        ready = self._declare_shared(config, webhooks) if context.shared else []
+        for tenant in context.here(tenants):
+            self._declare_tenant(tenant, tenants[tenant], shares.get(tenant, SparkShare()), ready)
+        self.register_outputs({"namespace": NAMESPACE})
+
+    def _declare_shared(self, config: config.Spark, webhooks: WebhookFailure) -> list[pulumi.Resource]:
+        """The operator, the roles that it and drivers have with tenants, and what the API server sees to."""
+        context = self._context
         namespace = OperatorNamespace(
             NAMESPACE,
             NAMESPACE,
@@ -58,33 +85,33 @@ class Spark(Component):
             ports=[operator.WEBHOOK_PORT, operator.METRICS_PORT],
             opts=self.child(),
         )
-        chart = self._operator(config, namespace, webhooks, sorted(tenants))
-        self._declare_metrics(namespace)
-        policies = self._declare_admission(config, chart)
-        role = ClusterRole(DRIVER_ROLE, metadata=self.meta(DRIVER_ROLE), rules=[_DRIVES], opts=self.child())
-        for tenant, stores in tenants.items():
-            self._declare_tenant(tenant, stores, [role, *policies])
-        self.register_outputs({"namespace": NAMESPACE})
-
-    def _operator(
-        self,
-        config: config.Spark,
-        namespace: OperatorNamespace,
-        webhooks: WebhookFailure,
-        tenants: list[str],
-    ) -> Chart:
         pin = part(operator.PART)
-        homes = {names.namespace(tenant): tenant for tenant in tenants}
-        return charts.layered(
+        chart = charts.layered(
             self,
             operator.RELEASE,
             pin.chart(operator.CHART),
             namespace,
-            operator.values(config, pin.version, list(homes)),
-            adjust=operator.adjustment(webhooks, homes),
+            operator.values(config, pin.version),
+            adjust=operator.adjustment(webhooks),
             wait=webhooks is WebhookFailure.FAIL,
-            depends_on=[self._context.homes[tenant] for tenant in tenants],
         )
+        self._declare_metrics(namespace)
+        roles = {
+            DRIVER_ROLE: [_DRIVES],
+            OPERATOR_ROLE: [
+                PolicyRuleArgs(
+                    api_groups=list(rule.groups), resources=list(rule.resources), verbs=list(rule.verbs)
+                )
+                for rule in operator.WORKS
+            ],
+        }
+        return [
+            *(
+                ClusterRole(role, metadata=self.meta(role), rules=rules, opts=self.child())
+                for role, rules in roles.items()
+            ),
+            *self._declare_admission(config, chart),
+        ]
 
     def _declare_metrics(self, namespace: OperatorNamespace) -> None:
         server.monitor(
@@ -124,26 +151,109 @@ class Spark(Component):
             opts=self.child(pulumi.ResourceOptions(depends_on=depends_on)),
         )
 
-    def _declare_tenant(self, tenant: str, stores: Stores, after: list[pulumi.Resource]) -> None:
-        namespace = names.namespace(tenant)
-        whose = {labels.TENANT: tenant}
+    def _declare_tenant(
+        self, tenant: str, stores: Stores, share: SparkShare, after: list[pulumi.Resource]
+    ) -> None:
         inside = self.child(pulumi.ResourceOptions(depends_on=[self._context.homes[tenant]]))
+        namespace = names.namespace(tenant)
         account = ServiceAccount(
             f"{tenant}-{ACCOUNT}",
-            metadata=self.meta(ACCOUNT, namespace=namespace, extra_labels=whose),
+            metadata=self._whose(ACCOUNT, tenant),
             automount_service_account_token=True,
             opts=inside,
         )
-        RoleBinding(
-            f"{tenant}-{ACCOUNT}",
-            metadata=self.meta(ACCOUNT, namespace=namespace, extra_labels=whose),
-            role_ref=RoleRefArgs(api_group=accounts.RBAC, kind="ClusterRole", name=DRIVER_ROLE),
-            subjects=[accounts.subject(namespace, ACCOUNT)],
-            opts=self.child(pulumi.ResourceOptions(depends_on=[account, *after])),
-        )
-        ConfigMap(
+        bound = self.child(pulumi.ResourceOptions(depends_on=[account, *after]))
+        bindings = [
+            RoleBinding(
+                f"{tenant}-{name}",
+                metadata=self._whose(name, tenant),
+                role_ref=RoleRefArgs(api_group=accounts.RBAC, kind="ClusterRole", name=role),
+                subjects=[subject],
+                opts=bound,
+            )
+            for name, role, subject in (
+                (ACCOUNT, DRIVER_ROLE, accounts.subject(namespace, ACCOUNT)),
+                (NAMESPACE, OPERATOR_ROLE, accounts.subject(NAMESPACE, operator.CONTROLLER)),
+            )
+        ]
+        settings = ConfigMap(
             f"{tenant}-{DEFAULTS}",
-            metadata=self.meta(DEFAULTS, namespace=namespace, extra_labels=whose),
+            metadata=self._whose(DEFAULTS, tenant),
             data=defaults.settings(stores),
             opts=inside,
+        )
+        if share.history and stores.bucket:
+            self._declare_history(tenant, share.history, stores.bucket, inside)
+        if share.connect:
+            self._declare_connect(tenant, share.connect, stores, [settings, *bindings])
+
+    def _declare_history(
+        self, tenant: str, config: config.History, bucket: Bucket, opts: pulumi.ResourceOptions
+    ) -> None:
+        pod = history.pod(config, bucket, self._context.cluster.images)
+        selector = {server.NAME: history.NAME}
+        Deployment(
+            f"{tenant}-{history.NAME}",
+            metadata=self._whose(history.NAME, tenant, _NOT_AWAITED),
+            spec=DeploymentSpecArgs(
+                replicas=1,
+                # Two at a time would wait for room twice.
+                strategy=DeploymentStrategyArgs(type="Recreate"),
+                selector=LabelSelectorArgs(match_labels=selector),
+                template=PodTemplateSpecArgs(
+                    metadata=ObjectMetaArgs(labels={**self.labels, labels.TENANT: tenant, **selector}),
+                    spec=pods.spec(
+                        pod,
+                        settings="",
+                        secret_names={each.name: each.existing or "" for each in pod.secrets},
+                    ),
+                ),
+            ),
+            opts=opts,
+        )
+        self._declare_service(tenant, history.NAME, selector, {"http": history.PORT}, opts)
+
+    def _declare_connect(
+        self, tenant: str, config: config.Connect, stores: Stores, after: list[pulumi.Resource]
+    ) -> None:
+        """Its application depends on the operator, and on what the API server asks of an application."""
+        opts = self.child(pulumi.ResourceOptions(depends_on=after))
+        CustomObject(
+            f"{tenant}-{connect.NAME}",
+            connect.API_VERSION,
+            "SparkApplication",
+            self._whose(connect.NAME, tenant),
+            {"spec": connect.spec(config, stores, self._context.cluster.images)},
+            opts=opts,
+        )
+        self._declare_service(tenant, connect.NAME, connect.selector(), {"grpc": connect.PORT}, opts)
+
+    def _declare_service(
+        self,
+        tenant: str,
+        name: str,
+        selector: Mapping[str, str],
+        ports: Mapping[str, int],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        Service(
+            f"{tenant}-{name}",
+            metadata=self._whose(name, tenant, _NOT_AWAITED),
+            spec=ServiceSpecArgs(
+                selector=selector,
+                ports=[
+                    ServicePortArgs(name=port, port=number, target_port=number)
+                    for port, number in ports.items()
+                ],
+            ),
+            opts=opts,
+        )
+
+    def _whose(self, name: str, tenant: str, annotations: Mapping[str, str] | None = None) -> ObjectMetaArgs:
+        """Metadata of an object in the tenant's namespace."""
+        return self.meta(
+            name,
+            namespace=names.namespace(tenant),
+            extra_labels={labels.TENANT: tenant},
+            annotations=annotations,
         )

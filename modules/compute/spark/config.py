@@ -1,4 +1,4 @@
-"""Spark: the operator's size, and what an application gets that states nothing itself."""
+"""Spark: the operator's size, what an application gets that states nothing itself, and what a tenant can have beside applications."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ SparkMemory = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[gm]$", json_schema
 """Memory as Spark writes it: `g` and `m` are gibibytes and mebibytes."""
 
 
+def quantity(memory: SparkMemory) -> str:
+    """The same as Kubernetes writes it."""
+    return f"{memory[:-1]}{'Gi' if memory.endswith('g') else 'Mi'}"
+
+
 class Spark(Model):
     """Spark for all tenants, run by one operator."""
 
@@ -41,3 +46,36 @@ class Spark(Model):
 
     pod_memory: SparkMemory = "2g"
     """Memory of a driver or executor that states none. All of the container's: the heap is cut from it."""
+
+
+class History(Model):
+    """A history server of the tenant's own: what its applications did, after they are gone. Needs a bucket, where their logs are."""
+
+    cpu: Cpu = "100m"
+    """Cores that it asks for."""
+
+    memory: SparkMemory = "1g"
+    """Its memory, all of it: it keeps what it has read of the last fifty applications that were looked at."""
+
+
+class Connect(Model):
+    """A Spark Connect server of the tenant's own: a session that is always there, which notebooks and programs call."""
+
+    executors: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Executors, for as long as the server runs."""
+
+    cpu: Cpu = "1"
+    """Cores of the server, and of each executor."""
+
+    memory: SparkMemory = "2g"
+    """Memory of the server, and of each executor."""
+
+
+class SparkShare(Model):
+    """What a tenant has of Spark beside its applications. It stands in the tenant's namespace and counts against its quota."""
+
+    history: History | None = None
+    """A history server; `{}` for one of the usual size."""
+
+    connect: Connect | None = None
+    """A Spark Connect server; `{}` for one of the usual size."""

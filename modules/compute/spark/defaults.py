@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modules.compute.spark import image
 from modules.compute.spark.config import EVENT_LOGS
 
 BINDINGS = "/bindings"
@@ -23,6 +24,21 @@ class Bucket:
     endpoint: str
     region: str
     path_style: bool
+
+    @property
+    def event_logs(self) -> str:
+        """Where in it applications log what they do."""
+        return f"s3a://{self.name}/{EVENT_LOGS}"
+
+    @property
+    def access(self) -> dict[str, str]:
+        """How Hadoop's client reaches it; the image's entry point finds the keys."""
+        return {
+            "spark.hadoop.fs.s3a.endpoint": self.endpoint,
+            "spark.hadoop.fs.s3a.endpoint.region": self.region,
+            "spark.hadoop.fs.s3a.path.style.access": str(self.path_style).lower(),
+            "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider",
+        }
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ def settings(stores: Stores) -> dict[str, str]:
     return {
         # A node that is taken away sends what it has worked out to another before it goes.
         "spark.decommission.enabled": "true",
+        "spark.kubernetes.decommission.script": image.DECOMMISSION,
         "spark.storage.decommission.enabled": "true",
         "spark.storage.decommission.rddBlocks.enabled": "true",
         "spark.storage.decommission.shuffleBlocks.enabled": "true",
@@ -57,17 +74,14 @@ def settings(stores: Stores) -> dict[str, str]:
 def _bucket(bucket: Bucket) -> Mapping[str, str]:
     return {
         **_mounted("object-store"),
-        "spark.hadoop.fs.s3a.endpoint": bucket.endpoint,
-        "spark.hadoop.fs.s3a.endpoint.region": bucket.region,
-        "spark.hadoop.fs.s3a.path.style.access": str(bucket.path_style).lower(),
-        "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.EnvironmentVariableCredentialsProvider",
+        **bucket.access,
         # Renaming in S3 is copying, and what a killed application had left half-written made the next one fail.
         "spark.hadoop.fs.s3a.committer.name": "magic",
         "spark.hadoop.mapreduce.outputcommitter.factory.scheme.s3a": "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory",
         "spark.sql.sources.commitProtocolClass": "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol",
         "spark.sql.parquet.output.committer.class": "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter",
         "spark.eventLog.enabled": "true",
-        "spark.eventLog.dir": f"s3a://{bucket.name}/{EVENT_LOGS}",
+        "spark.eventLog.dir": bucket.event_logs,
         "spark.eventLog.compress": "true",
     }
 

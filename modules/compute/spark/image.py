@@ -13,11 +13,19 @@ from upstream import maven
 PIN: Final = "spark"
 """Folder of upstream/ that pins all of it."""
 
-ENTRYPOINT: Final = Path(__file__).parent / "files" / "entrypoint.sh"
+_FILES: Final = Path(__file__).parent / "files"
+ENTRYPOINT: Final = _FILES / "entrypoint.sh"
+BESIDE: Final = (_FILES / "decom.sh", _FILES / "connect.py")
+"""What stands beside the entry point: what Spark runs before an executor is stopped, and the program of a Spark Connect server."""
 LIBRARIES: Final = upstream.ROOM / PIN / "requirements.lock"
 RELEASE: Final = upstream.ROOM / PIN / "spark.lock"
 HOME: Final = "/opt/spark"
-START: Final = "/opt/entrypoint.sh"
+ROOM: Final = "/opt"
+"""Folder of the entry point and what stands beside it."""
+
+START: Final = f"{ROOM}/{ENTRYPOINT.name}"
+DECOMMISSION: Final = f"{ROOM}/decom.sh"
+CONNECT: Final = f"{ROOM}/connect.py"
 USER: Final = 185
 """User of upstream's own images, of Spark and of the operator."""
 
@@ -29,6 +37,6 @@ def version() -> str:
 
 def image(registry: str | None = None) -> str:
     """Reference of the image: its tag is the version and a hash of what is in it. ``registry`` is where its owner pushed it."""
-    parts = [each.read_bytes() for each in (ENTRYPOINT, LIBRARIES, RELEASE)]
+    parts = [each.read_bytes() for each in (ENTRYPOINT, *BESIDE, LIBRARIES, RELEASE)]
     content = b"".join([*parts, maven.lock_text(PIN).encode()])
     return f"{registry or clients.REPOSITORY}/spark:{version()}-{hashlib.sha256(content).hexdigest()[:12]}"

@@ -5,7 +5,8 @@ Facts are from spark-operator v2.5.2's chart and code (`charts/spark-operator-ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from modules.compute.spark import image
@@ -29,6 +30,8 @@ METRICS_PORT: Final = 8080
 
 SELECTOR: Final = {"app.kubernetes.io/name": RELEASE, "app.kubernetes.io/component": "controller"}
 
+READS: Final = ("get", "list", "watch")
+
 _BURST: Final = "2"
 """Cores that a starting Java process may take where the operator was given less."""
 
@@ -41,8 +44,38 @@ _CONTEXT: Final = {
 }
 
 
-def values(config: Spark, version: str, namespaces: Sequence[str]) -> dict[str, Any]:
-    """Values of the chart for an operator of that version, which works in those namespaces and sees no other.
+@dataclass(frozen=True)
+class Rule:
+    """What the operator may do with resources of some groups."""
+
+    groups: tuple[str, ...]
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+
+_CRDS: Final = ("sparkoperator.k8s.io",)
+WORKS: Final = (
+    Rule(("",), ("pods",), (*READS, "create", "update", "delete")),
+    Rule(("",), ("configmaps",), (*READS, "create", "update", "patch")),
+    Rule(("",), ("services",), (*READS, "create", "update", "patch", "delete")),
+    Rule(("",), ("events",), ("create", "update", "patch")),
+    Rule(("extensions", "networking.k8s.io"), ("ingresses",), ("get", "create", "update", "delete")),
+    Rule(_CRDS, ("sparkapplications",), (*READS, "create", "delete")),
+    Rule(_CRDS, ("scheduledsparkapplications", "sparkconnects"), READS),
+    Rule(
+        _CRDS,
+        ("sparkapplications/status", "sparkconnects/status", "scheduledsparkapplications/status"),
+        ("update",),
+    ),
+    Rule(_CRDS, ("sparkapplications/finalizers",), ("update",)),
+    Rule(_CRDS, ("scheduledsparkapplications/finalizers",), ("update",)),
+    Rule(_CRDS, ("sparkconnects/finalizers",), ("update",)),
+)
+"""What the operator does where applications are: the chart's own rules (`spark-operator.controller.policyRules`), bound in each tenant's namespace."""
+
+
+def values(config: Spark, version: str) -> dict[str, Any]:
+    """Values of the chart for an operator of that version, which works in every namespace that is a tenant's, whenever it comes.
 
     Accounts and rights of drivers are the tenants' and not the chart's.
     """
@@ -79,7 +112,8 @@ def values(config: Spark, version: str, namespaces: Sequence[str]) -> dict[str, 
             ],
         },
         "spark": {
-            "jobNamespaces": sorted(namespaces),
+            "jobNamespaces": [],
+            "jobNamespaceSelector": labels.TENANT,
             "serviceAccount": {"create": False},
             "rbac": {"create": False},
         },
@@ -91,26 +125,32 @@ def _scratch(name: str) -> dict[str, Any]:
     return {"name": name, "emptyDir": {"sizeLimit": "16Mi"}}
 
 
-def adjustment(
-    failure: WebhookFailure, tenants: Mapping[str, str]
-) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """What the chart cannot be told: whose an object in a tenant's namespace is (``tenants``: namespace to tenant), and what happens
-    when the webhook does not answer.
+def adjustment(failure: WebhookFailure) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What the chart cannot be told: that the operator reads everywhere and writes in tenants' namespaces only, where a binding of
+    their own lets it (`WORKS`), whose requests its webhook sees, and what happens when that does not answer.
 
     The webhook makes its own certificate, and writes whom its callers trust into the two configurations that bear its name: given
     one, it reads RSA keys only, and the platform's authority makes none (`pkg/certificate/certificate.go`).
     """
 
     def adjust(found: dict[str, Any]) -> dict[str, Any]:
-        kind, metadata = found["kind"], found["metadata"]
-        if (tenant := tenants.get(metadata.get("namespace", ""))) is not None:
-            metadata["labels"] = {**metadata["labels"], labels.TENANT: tenant}
+        kind = found["kind"]
         if kind == "Deployment":
             found["spec"]["minReadySeconds"] = SETTLE_SECONDS
+        elif kind == "ClusterRole" and found["metadata"]["name"] == CONTROLLER:
+            found["rules"] = [
+                {**rule, "verbs": verbs}
+                for rule in found["rules"]
+                if (verbs := [verb for verb in rule["verbs"] if verb in READS])
+            ]
         elif kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
-            for webhook in found["webhooks"] if failure is WebhookFailure.IGNORE else ():
-                webhook["failurePolicy"] = failure.value
-                webhook["timeoutSeconds"] = IGNORED_TIMEOUT_SECONDS
+            for webhook in found["webhooks"]:
+                webhook["namespaceSelector"] = {
+                    "matchExpressions": [{"key": labels.TENANT, "operator": "Exists"}]
+                }
+                if failure is WebhookFailure.IGNORE:
+                    webhook["failurePolicy"] = failure.value
+                    webhook["timeoutSeconds"] = IGNORED_TIMEOUT_SECONDS
         return found
 
     return adjust

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from modules.compute.flink.config import FlinkSession
+from modules.compute.spark.config import SparkShare
 from modules.data.cassandra.config import CassandraShare
 from modules.data.hdfs.config import HdfsShare
 from modules.data.kafka.config import KafkaShare
@@ -184,6 +186,12 @@ class Tenant(Model):
 
     data: Data = Data()
     """What the tenant has in the platform's stores."""
+
+    flink: FlinkSession | None = None
+    """A session cluster of Flink, for the tenant's people to share; applications need none. An environment without Flink leaves it out."""
+
+    spark: SparkShare = SparkShare()
+    """What the tenant has of Spark beside its applications. An environment without Spark leaves it out."""
 
     budget: Annotated[float, Field(ge=0, le=1_000_000_000)] | None = None
     """Most that the quota may cost in a month, in the currency of `profiles/prices/prices.yaml`; null is no bound."""

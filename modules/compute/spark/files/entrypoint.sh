@@ -1,5 +1,6 @@
 #!/bin/bash
-# What starts in a Spark pod: `driver` and `executor` as Spark's own scheduler asks for them, anything else as it stands.
+# What starts in a Spark pod: `driver` and `executor` as Spark's own scheduler asks for them, `history` for the history server, anything else as
+# it stands.
 # The contract is that of upstream's resource-managers/kubernetes/docker/src/main/dockerfiles/spark/entrypoint.sh (Spark 4.0).
 # Beyond it: a user without a name gets one, the tenant's bindings are made known to what reads them, and the heap is cut from the
 # container's memory, so that the memory that was queued for is all that is used.
@@ -48,23 +49,27 @@ heap() {
   esac
 }
 
-case "${1:-}" in
-driver)
-  shift
-  settings=$SPARK_HOME/conf/spark.properties
-  # The log of an application goes to a place that has to be there.
-  python3 - "$settings" <<'PYTHON'
+# Makes sure that a place in S3 is there, which stands in a file of settings under a name.
+place() {
+  python3 - "$@" <<'PYTHON'
 import pathlib, sys, urllib.parse
 
 file = pathlib.Path(sys.argv[1])
 lines = file.read_text().splitlines() if file.is_file() else []
 settings = dict(line.replace("\\:", ":").split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-place = urllib.parse.urlsplit(settings.get("spark.eventLog.dir", ""))
+place = urllib.parse.urlsplit(settings.get(sys.argv[2], ""))
 if settings.get("spark.eventLog.enabled") == "true" and place.scheme == "s3a":
     import boto3
 
     boto3.client("s3").put_object(Bucket=place.netloc, Key=place.path.strip("/") + "/")
 PYTHON
+}
+
+case "${1:-}" in
+driver)
+  shift
+  settings=$SPARK_HOME/conf/spark.properties
+  place "$settings" spark.eventLog.dir
   exec tini -s -- "$SPARK_HOME/bin/spark-submit" \
     --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
     --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" \
@@ -80,6 +85,16 @@ executor)
     --driver-url "$SPARK_DRIVER_URL" --executor-id "$SPARK_EXECUTOR_ID" --cores "$SPARK_EXECUTOR_CORES" \
     --app-id "$SPARK_APPLICATION_ID" --hostname "$SPARK_EXECUTOR_POD_IP" \
     --resourceProfileId "$SPARK_RESOURCE_PROFILE_ID" --podName "$SPARK_EXECUTOR_POD_NAME"
+  ;;
+history)
+  # The container's memory, then settings, one an argument.
+  memory=$(heap "$2")
+  shift 2
+  settings=$own/history.properties
+  printf '%s\n' "$@" >"$settings"
+  place "$settings" spark.history.fs.logDirectory
+  exec tini -s -- "$JAVA_HOME/bin/java" -Xmx"$memory" -cp "$SPARK_HOME/jars/*" \
+    org.apache.spark.deploy.history.HistoryServer --properties-file "$settings"
   ;;
 *)
   exec tini -s -- "$@"
