@@ -19,6 +19,9 @@ DATA_CLASS: Final = PREFIX + "data-class"
 RETAINED: Final = PREFIX + "retained"
 """On the lists of what a store keeps of tenants that are gone; its value is the store."""
 
+QUEUE: Final = "kueue.x-k8s.io/queue-name"
+"""Kueue's: the LocalQueue in which something waits."""
+
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 PART_OF: Final = "app.kubernetes.io/part-of"
 PLATFORM: Final = "longhouse"

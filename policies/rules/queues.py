@@ -24,10 +24,9 @@ from policies.expression import (
 from policies.rule import Family, ResourceRule, Severity
 
 _KUEUE: Final = "kueue.x-k8s.io/"
-_QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 _TENANT: Final = LABELS[labels.TENANT]
 _QUEUED: Final = (*WORKLOADS, "jobset.x-k8s.io/JobSet")
-_QUEUE: Final = LABELS[_QUEUE_LABEL]
+_QUEUE: Final = LABELS[labels.QUEUE]
 _GROUP: Final = Name("group")
 _KEY: Final = Name("key")
 _TOLERATION: Final = Name("toleration")
@@ -204,7 +203,7 @@ RULES: Final = (
         id="LH-Q-009",
         title="What asks for a GPU waits in the queue for GPUs",
         reason="The default queue covers no GPU: such work is never admitted.",
-        fix=f"Label it {_QUEUE_LABEL}: {names.GPU_QUEUE}.",
+        fix=f"Label it {labels.QUEUE}: {names.GPU_QUEUE}.",
         severity=Severity.ERROR,
         family=Family.QUEUES,
         check=_GPU_DOOR,

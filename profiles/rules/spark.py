@@ -28,7 +28,8 @@ def history_is_read_from_a_bucket(profile: Profile) -> Iterator[Finding]:
 
 
 def servers_that_always_run_fit_the_quota(profile: Profile) -> Iterator[Finding]:
-    """A server that is larger than the quota waits for ever, or runs on borrowed room and is pushed out again and again."""
+    """A server that is larger than the quota waits for ever, or runs on borrowed room and is pushed out again and again. One of Spark Connect does
+    nothing without an executor."""
     for name, tenant in profile.tenants.items() if profile.spark else ():
         asked = _asked(tenant.spark)
         cpu, memory = sum((each for each, _ in asked), Decimal(0)), sum(size for _, size in asked)
@@ -46,7 +47,7 @@ def _asked(share: SparkShare) -> list[tuple[Decimal, int]]:
     """Cores and bytes of each pod."""
     pods: list[History | Connect] = [share.history] if share.history else []
     if share.connect:
-        pods += [share.connect] * (1 + share.connect.executors)
+        pods += [share.connect] * 2
     return [(quantities.cores(each.cpu), quantities.bytes_of(quantity(each.memory))) for each in pods]
 
 

@@ -12,6 +12,7 @@ import pytest
 from modules.compute.flink import admission, jobs
 from modules.compute.flink.config import Flink as Config
 from modules.compute.flink.config import FlinkSession
+from modules.kit import mutation
 from tests.api_server import ApiServer, api_server
 
 pytestmark = pytest.mark.compute
@@ -36,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": tenant},
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}},
                 *(
-                    {"apiVersion": admission.API_VERSION, "kind": kind, "metadata": {"name": admission.NAME}, "spec": spec}
+                    {"apiVersion": mutation.API_VERSION, "kind": kind, "metadata": {"name": admission.NAME}, "spec": spec}
                     for kind, spec in policies.items()
                 ),
             ]

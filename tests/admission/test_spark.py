@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
-from modules.compute.spark import admission, operator
-from modules.kit import crds
+from modules.compute.spark import admission, connect, elastic, operator
+from modules.compute.spark.config import Connect
+from modules.compute.spark.defaults import Stores
+from modules.kit import crds, mutation
 from tests.api_server import ApiServer, api_server
+from tests.live import unique
+from tests.pages import examples
 from upstream import part
 
 pytestmark = pytest.mark.compute
@@ -23,12 +28,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with api_server(tmp_path_factory.mktemp("spark")) as running:
         running.create(crds.read((part(operator.PART).directory / "config/crd/bases").glob("*.yaml")))
         running.established()
-        policies = {
-            "MutatingAdmissionPolicy": admission.mutating("4.0.4", "longhouse/spark:1", "2g"),
-            "MutatingAdmissionPolicyBinding": admission.mutating_binding(),
-            "ValidatingAdmissionPolicy": admission.validating(),
-            "ValidatingAdmissionPolicyBinding": admission.validating_binding(),
-        }
+        policies = (
+            (
+                admission.NAME,
+                "MutatingAdmissionPolicy",
+                admission.mutating("4.0.4", "longhouse/spark:1", "2g"),
+            ),
+            (admission.NAME, "MutatingAdmissionPolicyBinding", admission.mutating_binding()),
+            (admission.NAME, "ValidatingAdmissionPolicy", admission.validating()),
+            (admission.NAME, "ValidatingAdmissionPolicyBinding", admission.validating_binding()),
+            (elastic.NAME, "MutatingAdmissionPolicy", elastic.mutating()),
+            (elastic.NAME, "MutatingAdmissionPolicyBinding", elastic.binding()),
+        )
         tenant = {"name": "tenant-atlas", "labels": {"longhouse.dev/tenant": "atlas"}}
         settings = {"name": "spark-defaults", "namespace": "tenant-atlas"}
         running.create(
@@ -36,8 +47,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": tenant},
                 {"apiVersion": "v1", "kind": "ConfigMap", "metadata": settings, "data": {"spark.a": "1", "spark.b": "2"}},
                 *(
-                    {"apiVersion": admission.API_VERSION, "kind": kind, "metadata": {"name": admission.NAME}, "spec": spec}
-                    for kind, spec in policies.items()
+                    {"apiVersion": mutation.API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+                    for name, kind, spec in policies
                 ),
             ]
         )  # fmt: skip
@@ -54,11 +65,15 @@ def _until_enforced(running: ApiServer) -> None:
     raise AssertionError(answer.stderr)
 
 
-def submit(running: ApiServer, **spec: Any) -> Any:
+def submit(running: ApiServer, queue: str = "", **spec: Any) -> Any:
     whole = {
         "apiVersion": "sparkoperator.k8s.io/v1beta2",
         "kind": "SparkApplication",
-        "metadata": {"name": "sums", "namespace": "tenant-atlas"},
+        "metadata": {
+            "name": "sums",
+            "namespace": "tenant-atlas",
+            "labels": {"kueue.x-k8s.io/queue-name": queue} if queue else {},
+        },
         "spec": {"mainApplicationFile": "s3a://longhouse-atlas/sums.py", **spec},
     }
     return running.kubectl(
@@ -66,8 +81,8 @@ def submit(running: ApiServer, **spec: Any) -> Any:
     )
 
 
-def taken(running: ApiServer, **spec: Any) -> dict[str, Any]:
-    answer = submit(running, **spec)
+def taken(running: ApiServer, queue: str = "", **spec: Any) -> dict[str, Any]:
+    answer = submit(running, queue, **spec)
     assert answer.returncode == 0, answer.stderr
     found: dict[str, Any] = json.loads(answer.stdout)["spec"]
     return found
@@ -99,6 +114,17 @@ class TestAdmission:
             "0",
         ]
 
+    def test_its_driver_is_kept_off_spot_nodes_unless_it_says_where_it_goes(self, server: ApiServer) -> None:
+        found = taken(server)
+        (term,) = found["driver"]["affinity"]["nodeAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]["nodeSelectorTerms"]
+        assert term["matchExpressions"] == [
+            {"key": "longhouse.dev/spot", "operator": "NotIn", "values": ["true"]}
+        ]
+        assert "affinity" not in found["executor"]
+        assert taken(server, driver={"affinity": {}})["driver"]["affinity"] == {}
+
     def test_its_pods_meet_the_restricted_standard(self, server: ApiServer) -> None:
         for role in ("driver", "executor"):
             found = taken(server)[role]["securityContext"]
@@ -113,7 +139,6 @@ class TestAdmission:
             "spark.driver.memoryOverheadFactor",
             "spark.executor.pyspark.memory",
             "spark.memory.offHeap.size",
-            "spark.dynamicAllocation.enabled",
             "spark.kubernetes.executor.request.cores",
             "spark.executor.instances",
         ],
@@ -150,3 +175,101 @@ class TestAdmission:
 
     def test_other_settings_are_not(self, server: ApiServer) -> None:
         assert taken(server, sparkConf={"spark.sql.shuffle.partitions": "4"})
+
+
+ELASTIC: dict[str, str] = yaml.safe_load(examples("spark", "yaml", room="processing")[2])["sparkConf"]
+"""As the page has it."""
+
+
+class TestElastic:
+    @pytest.mark.parametrize("queue", ["", "gpu"])
+    def test_its_executors_are_left_to_the_queue_one_by_one(self, server: ApiServer, queue: str) -> None:
+        found = taken(server, queue, sparkConf=ELASTIC)
+        assert "instances" not in found["executor"]
+        label = "spark.kubernetes.executor.label."
+        assert found["sparkConf"][f"{label}longhouse.dev/elastic"] == "true"
+        assert found["sparkConf"][f"{label}kueue.x-k8s.io/queue-name"] == (queue or "default")
+        assert found["sparkConf"].items() >= ELASTIC.items()
+
+    def test_so_many_wait_at_once_as_it_says(self, server: ApiServer) -> None:
+        setting = "spark.kubernetes.allocation.maxPendingPods"
+        assert taken(server, sparkConf=ELASTIC)["sparkConf"][setting] == "5"
+        assert taken(server, sparkConf={**ELASTIC, setting: "1"})["sparkConf"][setting] == "1"
+
+    def test_an_application_that_is_not_gets_none_of_it(self, server: ApiServer) -> None:
+        for conf in ({}, {"spark.dynamicAllocation.enabled": "false"}):
+            found = taken(server, sparkConf=conf)
+            assert found["executor"]["instances"] == 1
+            assert not [key for key in found["sparkConf"] if "executor.label" in key]
+
+    def test_a_number_of_executors_beside_it_is_refused(self, server: ApiServer) -> None:
+        refused = submit(server, sparkConf=ELASTIC, executor={"instances": 3})
+        assert "leave spec.executor.instances out" in refused.stderr
+
+    def test_the_field_that_the_queue_does_not_read_is_refused_with_the_setting_that_does_it(
+        self, server: ApiServer
+    ) -> None:
+        refused = submit(server, dynamicAllocation={"enabled": True})
+        assert 'say spark.dynamicAllocation.enabled: "true" in spec.sparkConf' in refused.stderr
+        assert taken(server, dynamicAllocation={"enabled": False})
+
+    @pytest.mark.parametrize(
+        ("began", "change"),
+        [
+            ({}, {"sparkConf": ELASTIC}),
+            (ELASTIC, {"sparkConf": {"spark.kubernetes.executor.label.longhouse.dev/elastic": None}}),
+            (ELASTIC, {"sparkConf": {"spark.kubernetes.executor.label.kueue.x-k8s.io/queue-name": "gpu"}}),
+            (ELASTIC, {"executor": {"instances": 3}}),
+        ],
+    )
+    def test_it_stays_what_it_began_as(
+        self, server: ApiServer, began: dict[str, str], change: dict[str, Any]
+    ) -> None:
+        name = unique("stays")
+        whole = {
+            "apiVersion": "sparkoperator.k8s.io/v1beta2",
+            "kind": "SparkApplication",
+            "metadata": {"name": name, "namespace": "tenant-atlas"},
+            "spec": {"mainApplicationFile": "s3a://longhouse-atlas/sums.py", "sparkConf": began},
+        }
+        made = server.kubectl("create", "--validate=false", "--filename=-", stdin=json.dumps(whole))
+        assert made.returncode == 0, made.stderr
+        words = ("patch", "sparkapplication", name, "--namespace=tenant-atlas", "--type=merge")
+        refused = server.kubectl(*words, f"--patch={json.dumps({'spec': change})}")
+        assert "do not change whether it is one" in refused.stderr
+        assert server.kubectl(*words, '--patch={"spec": {"arguments": ["x"]}}').returncode == 0
+
+    def test_a_connect_server_is_one_as_it_is_declared(self, server: ApiServer) -> None:
+        declared = connect.spec(Connect(executors=7), Stores())
+        assert taken(server, **declared)["sparkConf"] == {
+            **declared["sparkConf"],
+            "spark.a": "1",
+            "spark.b": "2",
+        }
+
+    @pytest.mark.parametrize(("role", "mark", "counted_with_its_driver"), [
+        ("executor", "true", False),
+        ("executor", "", True),
+        ("driver", "true", True),
+    ])  # fmt: skip
+    def test_an_executor_that_waits_by_itself_is_not_taken_for_counted_with_its_driver(
+        self, server: ApiServer, role: str, mark: str, counted_with_its_driver: bool
+    ) -> None:
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "driver", "uid": "1", "controller": True}
+        executor = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": "executor",
+                "namespace": "tenant-atlas",
+                "labels": {"spark-role": role, **({"longhouse.dev/elastic": mark} if mark else {})},
+                "ownerReferences": [owner],
+            },
+            "spec": {"containers": [{"name": "spark", "image": "x"}]},
+        }
+        made = server.kubectl(
+            "create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(executor)
+        )
+        assert made.returncode == 0, made.stderr
+        (found,) = json.loads(made.stdout)["metadata"]["ownerReferences"]
+        assert found == {**owner, "controller": counted_with_its_driver}

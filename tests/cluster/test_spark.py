@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from modules.compute.spark.defaults import Stores
 from modules.kit import labels
 from modules.kit.names import namespace
 from modules.kit.operator_namespace import POD_SECURITY
-from tests.live import TIMEOUT, Live, Pod, Tenant, pod, unique
+from tests.live import TIMEOUT, Live, Pod, Tenant, meanwhile, pod, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.compute
@@ -284,20 +284,16 @@ class TestApplication:
         written = sorted((row["number"], row["square"]) for row in rows(desk, folder))
         assert written == [(number, number * number) for number in range(60)]
 
-    def test_a_connect_server_beyond_the_room_waits_and_serves_its_own_tenant_when_room_comes(
+    def test_a_connect_server_and_each_executor_wait_for_room_and_executors_go_with_the_work(
         self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod
     ) -> None:
+        """On the one real node there is room for both, as long as nothing else takes it."""
         tenant, other = tenants
         where = f"--namespace={tenant.namespace}"
-        free = pod(tenant)
-        # With it the server is beyond all that tenants have on the one real node, and without it within.
-        free["spec"]["containers"][0]["resources"] = {
-            kind: {"cpu": "50m", "memory": "2900Mi"} for kind in ("requests", "limits")
-        }
-        holder = free["metadata"]["name"]
         found = application(tenant, "")
-        found["spec"] = {**connect.spec(Connect(cpu="150m", memory="1g"), Stores())}
         name = found["metadata"]["name"]
+        found["spec"] = {**connect.spec(Connect(cpu="150m", memory="1g"), Stores())}
+        found["spec"]["sparkConf"] |= {"spark.dynamicAllocation.executorIdleTimeout": "5s"}
         ports = [{"port": connect.PORT, "targetPort": connect.PORT}]
         service = {
             "apiVersion": "v1",
@@ -305,32 +301,82 @@ class TestApplication:
             "metadata": {"name": name, "namespace": tenant.namespace},
             "spec": {"selector": connect.selector(name), "ports": ports},
         }
-        with live.objects(free):
-            live.kubectl("wait", where, "--for=condition=Ready", f"pod/{holder}", TIMEOUT)
-            with running(live, tenant, found), live.objects(service):
-                waits = live.eventually(
-                    "its workload waits for room",
-                    lambda: [
-                        each["message"]
-                        for workload in live.items("workloads", where)
-                        if workload["metadata"]["name"].startswith(f"sparkapplication-{name}")
-                        for each in workload.get("status", {}).get("conditions", [])
-                        if each["type"] == "QuotaReserved" and each["status"] == "False"
-                    ],
+
+        def pods(role: str) -> list[dict[str, Any]]:
+            return live.items("pods", where, f"-lsparkoperator.k8s.io/app-name={name},spark-role={role}")
+
+        def waiting(workload: str) -> list[str]:
+            return [
+                each["message"]
+                for found in live.items("workloads", where)
+                if found["metadata"]["name"].startswith(workload)
+                for each in found.get("status", {}).get("conditions", [])
+                if each["type"] == "QuotaReserved" and each["status"] == "False"
+            ]
+
+        @contextmanager
+        def taken(memory: str) -> Iterator[None]:
+            holder = pod(tenant)
+            size = {"cpu": "50m", "memory": memory}
+            holder["spec"]["containers"][0]["resources"] = {"requests": size, "limits": size}
+            with live.objects(holder):
+                live.kubectl(
+                    "wait", where, "--for=condition=Ready", f"pod/{holder['metadata']['name']}", TIMEOUT
                 )
-                assert "insufficient" in waits[0], waits
+                yield
+
+        program = as_the_page_has_it("python", 2, tenant, "").replace("sc://spark-connect", f"sc://{name}")
+        with live.objects(service), ExitStack() as room:
+            room.enter_context(taken("3600Mi"))
+            with running(live, tenant, found):
+                why = live.eventually("the server waits", lambda: waiting(f"sparkapplication-{name}"))
+                assert "insufficient" in why[0], why
                 assert live.get("sparkapplication", name, where)["spec"]["suspend"] is True
-                drivers = live.items("pods", where, f"-lsparkoperator.k8s.io/app-name={name}")
-                assert not drivers
-                live.kubectl("delete", "pod", where, holder, "--wait=false")
+                assert not pods("driver")
+                room.close()
+                live.eventually("it has room", lambda: pods("driver"))
+                room.enter_context(taken("2900Mi"))
                 live.eventually("it serves", lambda: desk.reaches(name, connect.PORT))
-                program = as_the_page_has_it("python", 2, tenant, "").replace(
-                    "sc://spark-connect", f"sc://{name}"
-                )
-                counted = desk.python(FIND_SPARK + program)
-                assert counted == str(sum(number % 7 == 3 for number in range(1000)))
+                assert not pods("executor"), "there is nothing to do"
+                with meanwhile(lambda: desk.python(FIND_SPARK + program)) as counting, room:
+                    (executor,) = live.eventually("it asks for an executor", lambda: pods("executor"))
+                    own = f"pod-{executor['metadata']['name']}"
+                    why = live.eventually("which waits", lambda: waiting(own))
+                    assert "insufficient" in why[0], why
+                    assert not counting.done()
+                    room.close()
+                    assert counting.result() == str(sum(number % 7 == 3 for number in range(1000)))
+                live.eventually("it goes when there is nothing to do", lambda: not pods("executor"))
                 with live.pod(other) as stranger:
                     assert not stranger.reaches(f"{name}.{tenant.namespace}.svc", connect.PORT)
+
+    def test_executors_may_be_put_on_spot_nodes_and_their_driver_not(
+        self, live: Live, tenants: tuple[Tenant, Tenant]
+    ) -> None:
+        """As the queue decides it; the nodes are simulated."""
+        pools = live.items("resourceflavors", "-l", labels.PART_OF)
+        spot = [each["metadata"]["name"] for each in pools if labels.SPOT in each["spec"]["nodeLabels"]]
+        tenant = tenants[1]
+        where = f"--namespace={tenant.namespace}"
+        found = application(tenant, "local:///opt/spark/x.py")
+        found["metadata"]["labels"] = {labels.QUEUE: "gpu"}
+        found["spec"]["executor"] |= {
+            "gpu": {"name": "nvidia.com/gpu", "quantity": 1},
+            "nodeSelector": {labels.SPOT: "true"},
+        }
+        with running(live, tenant, found) as name:
+            (assigned,) = live.eventually(
+                "it is admitted",
+                lambda: [
+                    each["status"]["admission"]["podSetAssignments"]
+                    for each in live.items("workloads", where)
+                    if each["metadata"]["name"].startswith(f"sparkapplication-{name}")
+                    and "admission" in each.get("status", {})
+                ],
+            )
+        flavors = {each["name"]: set(each["flavors"].values()) for each in assigned}
+        assert flavors["executor"] <= set(spot)
+        assert not flavors["driver"] & set(spot)
 
 
 class TestOperator:

@@ -382,6 +382,7 @@ class TestFlavor:
                 "longhouse.dev/pool": "cloud-l4",
                 "longhouse.dev/site": "cloud",
                 "longhouse.dev/region": "eu-central-1",
+                "longhouse.dev/spot": "true",
             },
             "tolerations": [
                 {"key": "nvidia.com/gpu", "operator": "Equal", "value": "present", "effect": "NoSchedule"},

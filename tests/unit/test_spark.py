@@ -212,10 +212,11 @@ class TestHistory:
 
 
 class TestConnect:
-    def test_it_is_an_application_with_executors_as_asked_for(self) -> None:
+    def test_it_is_an_application_whose_executors_come_and_go_up_to_what_is_asked_for(self) -> None:
         found = declared().one("sparkoperator.k8s.io/v1beta2:SparkApplication", "spark-connect")
         assert found.metadata.namespace == "tenant-atlas"
-        assert found.spec.executor.instances == 2
+        assert "instances" not in found.spec.executor
+        assert found.spec.sparkConf["spark.dynamicAllocation.maxExecutors"] == "2"
         assert found.spec.driver.coreRequest == found.spec.executor.coreRequest == "500m"
         assert found.spec.restartPolicy.type == "Always"
 

@@ -12,7 +12,7 @@ from pulumi_kubernetes.rbac.v1 import ClusterRole, PolicyRuleArgs, RoleBinding, 
 from modules.compute.flink import admission, config, image, jobs
 from modules.compute.flink.config import ACCOUNT, REST_PORT, SESSION, FlinkSession
 from modules.data.store import StoreContext
-from modules.kit import accounts, labels, names
+from modules.kit import accounts, labels, mutation, names
 from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
 
@@ -60,7 +60,7 @@ class Flink(Component):
     ) -> CustomObject:
         return CustomObject(
             f"{admission.NAME}-{kind}",
-            admission.API_VERSION,
+            mutation.API_VERSION,
             kind,
             self.meta(admission.NAME),
             {"spec": spec},
@@ -92,7 +92,7 @@ class Flink(Component):
             self.meta(
                 SESSION,
                 namespace=namespace,
-                extra_labels={**whose, jobs.QUEUE: names.DEFAULT_QUEUE},
+                extra_labels={**whose, labels.QUEUE: names.DEFAULT_QUEUE},
                 # It ends when somebody ends it, and starts when its queue has room.
                 annotations={"pulumi.com/skipAwait": "true"},
             ),

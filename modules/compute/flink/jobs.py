@@ -7,18 +7,16 @@ The same parts make a tenant's session cluster, which is declared, and complete 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import ROUND_CEILING
 from typing import Any, Final
 
 from modules.compute.flink import image
 from modules.compute.flink.config import ACCOUNT, SESSION, Flink, FlinkSession
 from modules.data.store import BINDING_PATH
+from modules.kit.mutation import Dynamic
 from modules.kit.quantities import cores
 
 CONTAINER: Final = "flink"
-QUEUE: Final = "kueue.x-k8s.io/queue-name"
-"""Label that names the queue."""
 
 BINDINGS: Final = ("object-store", "kafka")
 """Stores that the image makes ready; one that the tenant has not is an empty folder."""
@@ -32,13 +30,6 @@ JOB: Final = "/job"
 
 SCRATCH: Final = "4Gi"
 """What a pod may keep on its node: logs, and state that RocksDB keeps there."""
-
-
-@dataclass(frozen=True)
-class Dynamic:
-    """A value that is only known of a Job at hand, as an expression of CEL."""
-
-    cel: str
 
 
 def settings() -> Mapping[str, Any]:

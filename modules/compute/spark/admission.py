@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from modules.compute.spark import elastic
 from modules.compute.spark.config import ACCOUNT, DEFAULTS
-from modules.kit import labels
+from modules.kit import labels, names
+from modules.kit.mutation import Dynamic, absent, add, patch
 
-API_VERSION: Final = "admissionregistration.k8s.io/v1"
 NAME: Final = "longhouse-spark"
 GROUP: Final = "sparkoperator.k8s.io"
 _ROLES: Final = ("driver", "executor")
@@ -22,8 +23,7 @@ _POD: Final = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"
 _CONTAINER: Final = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, **_POD}
 
 UNCOUNTED: Final = (
-    r"^spark[.](dynamicAllocation[.].*"
-    r"|(driver|executor)[.](cores|memory|memoryOverhead.*|minMemoryOverhead|instances|pyspark[.]memory|resource[.].*)"
+    r"^spark[.]((driver|executor)[.](cores|memory|memoryOverhead.*|minMemoryOverhead|instances|pyspark[.]memory|resource[.].*)"
     r"|memory[.]offHeap[.].*"
     r"|kubernetes[.]((driver|executor)[.](request|limit)[.]cores|memoryOverheadFactor|(driver|executor)[.]podTemplate.*))$"
 )
@@ -35,6 +35,38 @@ _COUNTED: Final = {
         f"object.spec.sparkConf.filter(key, key.matches({json.dumps(UNCOUNTED)})).join(', ') + "
         "': the queue does not read sparkConf; say how large the application is in the fields of spec.driver and spec.executor'"
     ),
+}
+
+
+_KEPT: Final = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [
+                {"matchExpressions": [{"key": labels.SPOT, "operator": "NotIn", "values": ["true"]}]}
+            ]
+        }
+    }
+}
+"""Where a driver is put that does not say so: off spot nodes. An application goes on without an executor, and begins again without its driver."""
+
+_OWN_QUEUE: Final = (
+    f"object.metadata[?'labels'][?{json.dumps(labels.QUEUE)}].orValue({json.dumps(names.DEFAULT_QUEUE)})"
+)
+_SETTINGS: Final = "object.spec.?sparkConf.orValue({})"
+_ELASTIC: Final = {
+    "expression": (
+        f"!{elastic.asked(_SETTINGS)} || (!has(object.spec.executor.instances)"
+        f" && {_SETTINGS}[?{json.dumps(elastic.MARK)}].orValue('') == 'true'"
+        f" && {_SETTINGS}[?{json.dumps(elastic.QUEUE)}].orValue('') == {_OWN_QUEUE})"
+    ),
+    "message": (
+        f"an application with {elastic.ASKED} has executors as it needs them, each of which waits in its own queue: leave spec.executor.instances "
+        "out (spark.dynamicAllocation.maxExecutors bounds them), and do not change whether it is one, or its queue, once it is there"
+    ),
+}
+_OTHERWISE: Final = {
+    "expression": "!object.spec.?dynamicAllocation.enabled.orValue(false)",
+    "message": f'the queue does not read spec.dynamicAllocation: say {elastic.ASKED}: "true" in spec.sparkConf',
 }
 
 
@@ -78,10 +110,11 @@ def mutating(version: str, image: str, memory: str) -> Mapping[str, Any]:
         "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
         "matchConstraints": constraints("CREATE"),
         "mutations": [
-            _patch(_places()),
-            _patch(_settings()),
-            *(_patch(_size(role, memory)) for role in _ROLES),
-            _patch(_kind(version, image)),
+            patch(_places()),
+            patch(_settings()),
+            patch(elastic.added("object.spec.sparkConf", Dynamic(_OWN_QUEUE))),
+            *(patch(_size(role, memory)) for role in _ROLES),
+            patch(_kind(version, image)),
         ],
     }
 
@@ -97,7 +130,7 @@ def validating() -> Mapping[str, Any]:
         "failurePolicy": "Fail",
         "matchConstraints": constraints("CREATE", "UPDATE"),
         "matchConditions": [{"name": "stays", "expression": "!has(object.metadata.deletionTimestamp)"}],
-        "validations": [_COUNTED, *map(_as_counted, _ROLES)],
+        "validations": [_COUNTED, _OTHERWISE, _ELASTIC, *map(_as_counted, _ROLES)],
     }
 
 
@@ -106,21 +139,13 @@ def validating_binding() -> Mapping[str, Any]:
     return {"policyName": NAME, "validationActions": ["Deny"]}
 
 
-def _patch(*operations: str) -> Mapping[str, Any]:
-    return {"patchType": "JSONPatch", "jsonPatch": {"expression": " + ".join(operations)}}
-
-
-def _add(path: str, value: str) -> str:
-    return f'JSONPatch{{op: "add", path: {json.dumps(path)}, value: {value}}}'
-
-
-def _absent(field: str, value: str) -> str:
+def _absent(field: str, value: object) -> str:
     """A field of `spec` that gets a value where it has none."""
-    return f"(has(object.spec.{field}) ? [] : [{_add('/spec/' + field.replace('.', '/'), value)}])"
+    return absent("/spec/" + field.replace(".", "/"), value)
 
 
 def _places() -> str:
-    return " + ".join(_absent(field, "{}") for field in (*_ROLES, "sparkConf"))
+    return " + ".join(_absent(field, {}) for field in (*_ROLES, "sparkConf"))
 
 
 def _settings() -> str:
@@ -132,32 +157,27 @@ def _settings() -> str:
 
 def _size(role: str, memory: str) -> str:
     spec = f"object.spec.{role}"
-    cores = f"(has({spec}.coreRequest) ? {spec}.coreRequest : has({spec}.cores) ? string({spec}.cores) : '1')"
-    most = f"(has({spec}.memory) ? {spec}.memory : {json.dumps(memory)})"
+    cores = Dynamic(
+        f"(has({spec}.coreRequest) ? {spec}.coreRequest : has({spec}.cores) ? string({spec}.cores) : '1')"
+    )
+    most = Dynamic(f"(has({spec}.memory) ? {spec}.memory : {json.dumps(memory)})")
     parts = [
         _absent(f"{role}.coreRequest", cores),
         _absent(f"{role}.coreLimit", cores),
-        _absent(f"{role}.memory", json.dumps(memory)),
-        f"[{_add(f'/spec/{role}/memoryLimit', most)}]",
-        f"[{_add(f'/spec/{role}/memoryOverhead', json.dumps('0'))}]",
-        _absent(f"{role}.podSecurityContext", _cel(_POD)),
-        _absent(f"{role}.securityContext", _cel(_CONTAINER)),
+        _absent(f"{role}.memory", memory),
+        add(f"/spec/{role}/memoryLimit", most),
+        add(f"/spec/{role}/memoryOverhead", "0"),
+        _absent(f"{role}.podSecurityContext", _POD),
+        _absent(f"{role}.securityContext", _CONTAINER),
     ]
     own = (
-        _absent("executor.instances", "1")
+        f"({elastic.asked('object.spec.sparkConf')} ? [] : {_absent('executor.instances', 1)})"
         if role == "executor"
-        else _absent("driver.serviceAccount", json.dumps(ACCOUNT))
+        else " + ".join((_absent("driver.serviceAccount", ACCOUNT), _absent("driver.affinity", _KEPT)))
     )
     return " + ".join([*parts, own])
 
 
-def _cel(value: object) -> str:
-    """Plain data as CEL writes it; a map's values may be of several types only where each says so."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)}: dyn({_cel(inner)})" for key, inner in value.items()) + "}"
-    return json.dumps(value)
-
-
 def _kind(version: str, image: str) -> str:
     known = {"type": "Python", "mode": "cluster", "sparkVersion": version, "image": image}
-    return " + ".join(_absent(field, json.dumps(value)) for field, value in known.items())
+    return " + ".join(_absent(field, value) for field, value in known.items())

@@ -19,11 +19,11 @@ from pulumi_kubernetes.helm.v4 import Chart
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.rbac.v1 import ClusterRole, PolicyRuleArgs, RoleBinding, RoleRefArgs
 
-from modules.compute.spark import admission, config, connect, defaults, history, image, operator
+from modules.compute.spark import admission, config, connect, defaults, elastic, history, image, operator
 from modules.compute.spark.config import ACCOUNT, DEFAULTS, NAMESPACE, SparkShare
 from modules.compute.spark.defaults import Bucket, Stores
 from modules.data.store import StoreContext
-from modules.kit import accounts, charts, labels, names, pods, server
+from modules.kit import accounts, charts, labels, mutation, names, pods, server
 from modules.kit.cluster import WebhookFailure
 from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
@@ -124,29 +124,32 @@ class Spark(Component):
         )
 
     def _declare_admission(self, config: config.Spark, chart: Chart) -> list[pulumi.Resource]:
-        specs = {
-            "MutatingAdmissionPolicy": (
-                admission.mutating(
-                    image.version(), image.image(self._context.cluster.images), config.pod_memory
-                ),
-                admission.mutating_binding(),
-            ),
-            "ValidatingAdmissionPolicy": (admission.validating(), admission.validating_binding()),
-        }
+        completed = admission.mutating(
+            image.version(), image.image(self._context.cluster.images), config.pod_memory
+        )
         bound: list[pulumi.Resource] = []
-        for kind, (policy, binding) in specs.items():
-            declared = self._admission(kind, policy, [chart])
-            bound.append(self._admission(f"{kind}Binding", binding, [declared]))
+        for name, kind, policy, binding in (
+            (admission.NAME, "MutatingAdmissionPolicy", completed, admission.mutating_binding()),
+            (
+                admission.NAME,
+                "ValidatingAdmissionPolicy",
+                admission.validating(),
+                admission.validating_binding(),
+            ),
+            (elastic.NAME, "MutatingAdmissionPolicy", elastic.mutating(), elastic.binding()),
+        ):
+            declared = self._admission(name, kind, policy, [chart])
+            bound.append(self._admission(name, f"{kind}Binding", binding, [declared]))
         return bound
 
     def _admission(
-        self, kind: str, spec: Mapping[str, object], depends_on: list[pulumi.Resource]
+        self, name: str, kind: str, spec: Mapping[str, object], depends_on: list[pulumi.Resource]
     ) -> CustomObject:
         return CustomObject(
-            f"{admission.NAME}-{kind}",
-            admission.API_VERSION,
+            f"{name}-{kind}",
+            mutation.API_VERSION,
             kind,
-            self.meta(admission.NAME),
+            self.meta(name),
             {"spec": spec},
             opts=self.child(pulumi.ResourceOptions(depends_on=depends_on)),
         )

@@ -1,6 +1,6 @@
-"""A tenant's Spark Connect server: an application of its own that runs until it is taken away.
+"""A tenant's Spark Connect server: an elastic application of its own that runs until it is taken away.
 
-So it waits in the tenant's queue with its executors, and is counted with them. The operator's
+So it waits in the tenant's queue, and so does each executor that its sessions need. The operator's
 kind SparkConnect makes a pod and executors that belong to it, and those no queue would count.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from modules.compute.spark import defaults, image
+from modules.compute.spark import defaults, elastic, image
 from modules.compute.spark.config import Connect
 from modules.compute.spark.defaults import Stores
 from modules.kit.quantities import cores
@@ -53,8 +53,9 @@ def spec(config: Connect, stores: Stores, registry: str | None = None) -> Mappin
         },
         "sparkConf": {
             **defaults.settings(stores),
+            **elastic.settings(config.executors),
             "spark.connect.grpc.binding.port": str(PORT),
         },
         "driver": size,
-        "executor": {**size, "instances": config.executors},
+        "executor": size,
     }

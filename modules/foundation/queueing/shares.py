@@ -186,10 +186,10 @@ class Flavor:
         """The object's spec: admitted pods are bound to the pool's nodes, and tolerate what keeps others
         off.
 
-        Site and region are labels of the flavor too, so that a job can ask for one by its node selector and
-        is then only tried there.
+        Site, region and whether they are spot nodes are labels of the flavor too, so that a job can ask for
+        one by its node selector, or keep away from it by its affinity, and is then only tried there.
         """
-        ours = (labels.POOL, labels.SITE, labels.REGION)
+        ours = (labels.POOL, labels.SITE, labels.REGION, labels.SPOT)
         spec: dict[str, Any] = {
             "nodeLabels": {key: value for key, value in placement.labels(self.pool).items() if key in ours}
         }
