@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
+import airportsdata
 import pytest
 import yaml
 
@@ -23,9 +26,8 @@ from tests.pages import examples
 pytestmark = pytest.mark.compute
 
 API: str = "sparkoperator.k8s.io/v1beta2"
-SHOPS = ("north", "south", "east")
-SALES = [(SHOPS[number % 3], number * 7 % 101) for number in range(3000)]
-"""What is summed: as plain Python sees it."""
+AIRPORTS = Path(airportsdata.__file__).parent / "airports.csv"
+"""A real data set: 28,000 places, as people wrote them down."""
 
 SLOW = """
 import sys, time
@@ -42,13 +44,6 @@ spark.createDataFrame(squares, "number long, square long").write.mode("append").
 """
 """Rows that take their time, added to what is there: whatever is written twice is seen."""
 
-FIGURES = """
-import json, sys
-import pandas
-sales, visits = (pandas.DataFrame(json.loads(each)) for each in sys.argv[1:])
-joined = visits.groupby("shop").visitors.sum().to_frame().join(sales.groupby("shop").amount.sum(), how="inner")
-print(joined.reset_index().to_json(orient="records"))
-"""
 
 KEYSPACE = """
 import json, ssl, sys
@@ -61,8 +56,8 @@ cluster = Cluster(
     ssl_context=ssl.create_default_context(cafile="/bindings/cassandra/ca.crt"), ssl_options={"server_hostname": binding["server_name"]},
 )
 session = cluster.connect(binding["keyspace"])
-rows = [dict(row._asdict()) for row in session.execute("SELECT shop, visitors, amount FROM visits")]
-session.execute("DROP TABLE visits", timeout=60)
+rows = [dict(row._asdict()) for row in session.execute("SELECT country, passengers, airports FROM arrivals")]
+session.execute("DROP TABLE arrivals", timeout=60)
 cluster.shutdown()
 print(json.dumps(rows))
 """
@@ -89,6 +84,18 @@ bucket = boto3.client("s3")
 name = open("/bindings/object-store/bucket").read()
 """
 PUT = STORE + "bucket.put_object(Bucket=name, Key=sys.argv[1], Body=sys.argv[2].encode())"
+FIGURES = (
+    STORE
+    + """
+import io, pandas
+file = io.BytesIO(bucket.get_object(Bucket=name, Key="airports.csv")["Body"].read())
+airports = pandas.read_csv(file, usecols=["icao", "country"], keep_default_na=False)  # NA is Namibia
+arrivals = pandas.DataFrame(json.loads(sys.argv[1])).groupby("airport").passengers.sum().reset_index()
+joined = arrivals.merge(airports, left_on="airport", right_on="icao").groupby("country")
+print(joined.agg(passengers=("passengers", "sum"), airports=("icao", "count")).reset_index().to_json(orient="records"))
+"""
+)
+"""The same as pandas sees it."""
 ROWS = (
     STORE
     + """
@@ -180,31 +187,34 @@ def as_the_page_has_it(kind: str, number: int, tenant: Tenant, bucket: str) -> s
     return found
 
 
-def by_shop(found: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
-    return {row["shop"]: (row["visitors"], row["amount"]) for row in found}
+def by_country(found: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
+    return {row["country"]: (row["passengers"], row["airports"]) for row in found}
 
 
 class TestApplication:
-    def test_the_pages_example_sums_what_plain_python_sums_and_is_in_the_tenants_history(
+    def test_the_pages_example_finds_what_plain_python_finds_and_is_in_the_tenants_history(
         self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod, bucket: str
     ) -> None:
         tenant = tenants[0]
-        lines = "shop,amount\n" + "".join(f"{shop},{amount}\n" for shop, amount in SALES)
-        desk.python(PUT, "sales.csv", lines)
-        desk.python(PUT, "jobs/sums.py", as_the_page_has_it("python", 0, tenant, bucket))
+        where = ("exec", "--stdin", desk.name, f"--namespace={tenant.namespace}")
+        upload = STORE + "bucket.upload_fileobj(sys.stdin.buffer, name, 'airports.csv')"
+        live.kubectl(*where, "--", "python3", "-c", upload, stdin=AIRPORTS.read_text(encoding="utf-8"))
+        desk.python(PUT, "jobs/countries.py", as_the_page_has_it("python", 0, tenant, bucket))
         with running(live, tenant, yaml.safe_load(as_the_page_has_it("yaml", 0, tenant, bucket))) as name:
             completes(live, tenant, name)
             log = live.kubectl("logs", f"--namespace={tenant.namespace}", f"{name}-driver")
             ran = live.get("sparkapplication", name, f"--namespace={tenant.namespace}")["status"]
+        with AIRPORTS.open(encoding="utf-8") as file:
+            airports = list(csv.DictReader(file))
         expected = {
-            shop: (
-                sum(amount for where, amount in SALES if where == shop),
-                sum(where == shop for where, _ in SALES),
-            )
-            for shop in SHOPS
+            country: (len(there), max(there))
+            for country in {each["country"] for each in airports}
+            for there in [[float(each["elevation"]) for each in airports if each["country"] == country]]
         }
-        assert {row["shop"]: (row["amount"], row["sales"]) for row in rows(desk, "per-shop")} == expected
-        assert "rows in HDFS: 3" in log, "read back from the tenant's home"
+        assert {
+            row["country"]: (row["airports"], row["highest"]) for row in rows(desk, "countries")
+        } == expected
+        assert f"rows in HDFS: {len(airports)}" in log, "read back from the tenant's home"
 
         def listed() -> list[dict[str, Any]]:
             found = desk.told(RUNS, f"{history.NAME}:{history.PORT}")
@@ -217,13 +227,23 @@ class TestApplication:
         self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod, bucket: str
     ) -> None:
         tenant, day = tenants[0], unique("day")
-        visits = [{"shop": SHOPS[number % 3], "visitors": number * 11 % 17} for number in range(300)]
+        with AIRPORTS.open(encoding="utf-8") as file:
+            known = [each["icao"] for each in csv.DictReader(file)]
+        arrivals = [
+            {"airport": known[number * 97 % len(known)], "passengers": number * 11 % 17}
+            for number in range(300)
+        ]
         with live.client(tenant, "kafka") as producer:
-            producer.python(PRODUCE, "events", day, json.dumps(visits))
+            producer.python(
+                PRODUCE,
+                "events",
+                day,
+                json.dumps([*arrivals, *arrivals, {"airport": "none", "passengers": 1}]),
+            )
         program = as_the_page_has_it("python", 1, tenant, bucket).replace("2026-11-21", day)
-        desk.python(PUT, "jobs/visits.py", program)
+        desk.python(PUT, "jobs/arrivals.py", program)
         found = yaml.safe_load(as_the_page_has_it("yaml", 1, tenant, bucket))
-        found["metadata"] |= {"name": unique("visits"), "namespace": tenant.namespace}
+        found["metadata"] |= {"name": unique("arrivals"), "namespace": tenant.namespace}
         found["spec"]["schedule"] = "@every 1s"
         schedule = ("scheduledsparkapplication", found["metadata"]["name"], f"--namespace={tenant.namespace}")
         with live.objects(found):
@@ -232,11 +252,10 @@ class TestApplication:
             )
             live.kubectl("patch", *schedule, "--type=merge", '--patch={"spec": {"suspend": true}}')
             completes(live, tenant, name)
-        sales = [{"shop": shop, "amount": amount} for shop, amount in SALES]
-        expected = by_shop(desk.told(FIGURES, json.dumps(sales), json.dumps(visits)))
-        assert len(expected) == len(SHOPS)
-        assert by_shop(rows(desk, "visits")) == expected
-        assert by_shop(desk.told(KEYSPACE)) == expected
+        expected = by_country(desk.told(FIGURES, json.dumps([*arrivals, *arrivals])))
+        assert len(expected) > 20
+        assert by_country(rows(desk, "arrivals")) == expected
+        assert by_country(desk.told(KEYSPACE)) == expected
 
     def test_executors_and_a_driver_that_die_change_no_result_and_nothing_is_written_twice(
         self, live: Live, tenants: tuple[Tenant, Tenant], desk: Pod, bucket: str

@@ -147,6 +147,10 @@ def started(folder: Path) -> Iterator[Environment]:
         env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")},
             "HOME": str(folder / "home"),
+            # Else what upstream's charts come from would be downloaded again, into that home.
+            "GOMODCACHE": subprocess.run(
+                ["go", "env", "GOMODCACHE"], capture_output=True, text=True, check=True
+            ).stdout.strip(),
             "KUBECONFIG": str(server.kubeconfig),
             "LONGHOUSE_PROFILES": str(folder / "profiles"),
             "PULUMI_HOME": str(folder / "pulumi"),

@@ -330,6 +330,21 @@ RENDERED: Final = {"frozen": FROZEN, "class": CLASS}
 """By what is previewed together, where the provider renders: a live API server refuses to be asked for another such object under the same name, and the preview
 ends there."""
 
+_OPERATOR: Final = "github.com/kubeflow/spark-operator/v2"
+RELEASE: Final = Edit(
+    "another release of Spark's operator",
+    program=(
+        Text("upstream/spark-operator/go.mod", f"{_OPERATOR} v2.5.2", f"{_OPERATOR} v2.5.1"),
+        Text("upstream/spark-operator/go.sum", f"{_OPERATOR} v2.5.2/go.mod", f"{_OPERATOR} v2.5.1/go.mod"),
+        Text(
+            "upstream/spark-operator/go.sum",
+            f"{_OPERATOR} v2.5.2 h1:6nX2UhwSfnYi1mtwczgFfJTMeLSL/1ajTvkFe8R7Vdc=",
+            f"{_OPERATOR} v2.5.1 h1:7E1iz79b5p8fEcn2zr/yJ/T3kuZtJJqj+DPvvGV3WjA=",
+        ),
+    ),
+)
+"""A pin and its hash, and nothing else: what Go's module proxy has under that version."""
+
 UNSOUND: Final = {
     "kafka.brokers": Edit("two brokers", {"kafka": {"brokers": 2}}),
     "kafka.min_in_sync": Edit("one copy is enough", {"kafka": {"min_in_sync": 1}}),

@@ -23,7 +23,7 @@ from sandbox.places import INSTANCE, KUBECONFIG, PULUMI_HOME
 from sandbox.platform import STACK, target
 from tests.live import TEST_INSTANCE
 from tests.policies.checkout import Edit, apply, copied, waive
-from tests.policies.edits import DESTRUCTIVE, FROZEN, HARMLESS, PROFILE, RENDERED, UNSOUND
+from tests.policies.edits import DESTRUCTIVE, FROZEN, HARMLESS, PROFILE, RELEASE, RENDERED, UNSOUND
 
 pytestmark = pytest.mark.policies
 
@@ -81,7 +81,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Previe
     @cache
     def run(name: str) -> Preview:
         _git(made, "checkout", "--quiet", ".")
-        apply(made, PROFILE, RENDERED[name])
+        apply(made, PROFILE, {**RENDERED, "release": (RELEASE,)}[name])
         with pytest.MonkeyPatch.context() as patch:
             for variable in ("LONGHOUSE_PROFILES", "PULUMI_ACCESS_TOKEN", "PULUMI_BACKEND_URL"):
                 patch.delenv(variable, raising=False)
@@ -171,6 +171,16 @@ def test_before_the_running_platform_such_a_preview_ends_where_the_api_server_re
     assert "updates to statefulset spec for fields other than" in "\n".join(found.plan.errors)
     expected = {(each.rule, each.subject) for edit in FROZEN for each in edit.refused}
     assert set(_refused(found)) <= expected
+
+
+def test_another_release_of_an_operator_touches_that_operator_and_nothing_of_a_tenants(
+    rendered: Callable[[str], Preview],
+) -> None:
+    plan = rendered("release").plan
+    assert plan.errors == ()
+    changed = [each for each in plan.changes if each.op is not Op.SAME]
+    assert "Deployment spark-operator/spark-operator-controller" in {each.subject for each in changed}
+    assert {(each.component, each.tenant) for each in changed} == {("compute:Spark", "")}
 
 
 def test_what_the_profiles_own_check_refuses_never_becomes_a_plan(previewed: Previews) -> None:
