@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measured import Run, measure
+from bench.queues import Crowd, crowd
 from modules.kit.parts import StackName
 from policies import api_server
 from policies.api_server import ApiServer, Programs
@@ -128,13 +129,15 @@ def main() -> int:
     """Measure, print a table for each number of tenants; 0 when every run did what it should."""
     parser = argparse.ArgumentParser(prog="python -m bench.fleet", description=__doc__)
     parser.add_argument("--tenants", type=int, nargs="+", default=[10, 50, 100])
-    for number in parser.parse_args().tenants:
+    parser.add_argument("--jobs", type=int, default=2, help="how many each tenant queues (default: 2)")
+    arguments = parser.parse_args()
+    for number in arguments.tenants:
         with tempfile.TemporaryDirectory(prefix="longhouse-bench-") as name:
-            _bench(number, Path(name))
+            _bench(number, number * arguments.jobs, Path(name))
     return 0
 
 
-def _bench(number: int, folder: Path) -> None:
+def _bench(number: int, jobs: int, folder: Path) -> None:
     programs = Programs.on_path()
     manager = shutil.which("kube-controller-manager")
     assert manager, "kube-controller-manager is not on PATH: `python -m sandbox pulumi` says where it is"
@@ -171,11 +174,14 @@ def _bench(number: int, folder: Path) -> None:
     with api_server.started(folder / "kubectl", programs) as server:
         server.wait()
         least = [measure(what, lambda: _apply(server, objects)) for what in ("create", "no change")]
+        seen = crowd(server, objects, jobs) if jobs else None
     _print(
         f"{number} tenants in {place.groups} groups, {len(objects)} objects, {states:.1f} MB of states",
         runs,
         least,
     )
+    if seen:
+        _tell(seen)
 
 
 def _apply(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> None:
@@ -202,6 +208,19 @@ def _print(title: str, runs: Sequence[Run], least: Sequence[Run]) -> None:
             what, f"{each.seconds:.1f} s", f"{each.busy:.1f} s", f"{each.peak_mib:,.0f} MiB", f"{ratio:.1f}"
         )
     Console(soft_wrap=True).print(table)
+
+
+def _tell(seen: Crowd) -> None:
+    busy = seen.admitted
+    half, most = seen.waits
+    said = [
+        f"the cluster then has {seen.objects} objects and {seen.watches} watches",
+        f"{seen.active.what} {seen.active.seconds:.0f} s after Kueue has started",
+        f"{busy.what} in {busy.seconds:.0f} s, {seen.jobs / busy.seconds:.0f} a second; half of them within {half:.0f} s, 99 of 100 within {most:.0f} s",
+        f"meanwhile 99 of 100 calls were answered within: {', '.join(f'{verb} {bound:g} s' for verb, bound in seen.calls.items())}",
+        f"Kueue holds {seen.manager_mib:,.0f} MiB",
+    ]
+    Console(soft_wrap=True).print(*said, sep="\n", highlight=False)
 
 
 if __name__ == "__main__":

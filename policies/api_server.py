@@ -171,7 +171,7 @@ def _unquoted(warning: str) -> str:
 @contextmanager
 def started(folder: Path, programs: Programs) -> Iterator[ApiServer]:
     """An API server that keeps its files in ``folder``, for as long as the body runs: it may not answer yet."""
-    client, peer, port = _free_port(), _free_port(), _free_port()
+    client, peer, port = free_port(), free_port(), free_port()
     token = secrets.token_hex(16)
     tokens = folder / "tokens.csv"
     tokens.touch(mode=0o600)
@@ -239,14 +239,14 @@ def controllers(server: ApiServer, program: Path) -> Iterator[None]:
 
 
 @contextmanager
-def process(log: Path, *command: str | Path) -> Iterator[None]:
-    """A program that writes to a log of its own, for as long as the body runs."""
+def process(log: Path, *command: str | Path) -> Iterator[int]:
+    """A program that writes to a log of its own, for as long as the body runs; its process."""
     with log.open("w") as said:
         running = subprocess.Popen(
             [str(word) for word in command], stdout=said, stderr=said, env=os.environ, cwd=log.parent
         )
         try:
-            yield
+            yield running.pid
         finally:
             running.terminate()
             try:
@@ -256,7 +256,8 @@ def process(log: Path, *command: str | Path) -> Iterator[None]:
                 running.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens at on this machine's own address, for now."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,13 @@ class Footprint:
 
 
 @contextmanager
-def footprint() -> Iterator[Footprint]:
-    """Look now and then, for as long as the body runs, and once before it ends."""
+def footprint(but: Collection[int] = ()) -> Iterator[Footprint]:
+    """Look now and then, for as long as the body runs, and once before it ends. What the processes ``but`` hold is not counted."""
     found, stop = Footprint(), threading.Event()
 
     def watch() -> None:
         while True:
-            found.peak_mib = max(found.peak_mib, held_mib(os.getpid()))
+            found.peak_mib = max(found.peak_mib, held_mib(os.getpid(), but))
             if stop.wait(_EVERY_SECONDS):
                 return
 
@@ -44,20 +44,26 @@ def footprint() -> Iterator[Footprint]:
         watcher.join()
 
 
-def held_mib(process: int) -> float:
+def held_mib(process: int, but: Collection[int] = ()) -> float:
     """What the process and its children's children hold now, each page divided among those that share it."""
-    return sum(_own_mib(each) for each in _tree(process))
+    return sum(_own_mib(each) for each in _tree(process, but))
 
 
-def _tree(process: int) -> Iterator[int]:
-    yield process
+def children(process: int) -> Iterator[int]:
+    """Those that run."""
     for task in _PROC.glob(f"{process}/task/*/children"):
         try:
-            children = task.read_text().split()
+            found = task.read_text().split()
         except OSError:  # It has ended.
             continue
-        for child in children:
-            yield from _tree(int(child))
+        yield from map(int, found)
+
+
+def _tree(process: int, but: Collection[int]) -> Iterator[int]:
+    yield process
+    for child in children(process):
+        if child not in but:
+            yield from _tree(child, but)
 
 
 def _own_mib(process: int) -> float:
