@@ -90,10 +90,11 @@ class Place:
         command = [sys.executable, "-m", "stacks.fleet", *words, f"--profile={_PROFILE}", "--yes"]
         subprocess.run(command, check=True, env=self.environment, cwd=CHECKOUT, stdin=subprocess.DEVNULL)
 
-    def states(self) -> float:
-        """Size of all states, in MB."""
+    @property
+    def states(self) -> dict[str, float]:
+        """Size of each stack's state, in MB."""
         folder = self.folder / "data" / "longhouse" / "state" / ".pulumi" / "stacks"
-        return sum(each.stat().st_size for each in folder.rglob("*.json")) / 1e6
+        return {each.stem: each.stat().st_size / 1e6 for each in folder.rglob("*.json")}
 
     def objects(self) -> Iterator[dict[str, Any]]:
         """Every object of the cluster that a state holds, as it was declared."""
@@ -102,15 +103,8 @@ class Place:
             "PULUMI_BACKEND_URL": f"file://{self.folder}/data/longhouse/state",
             "PULUMI_CONFIG_PASSPHRASE_FILE": f"{self.folder}/data/longhouse/passphrase",
         }
-        for group in (None, *range(1, self.groups + 1)):
-            words = [
-                "pulumi",
-                "stack",
-                "export",
-                "--show-secrets",
-                "--stack",
-                str(StackName(_PLATFORM, group)),
-            ]
+        for stack in self.states:
+            words = ["pulumi", "stack", "export", "--show-secrets", "--stack", stack]
             done = subprocess.run(words, check=True, capture_output=True, text=True, env=env, cwd=CHECKOUT)
             for each in json.loads(done.stdout)["deployment"]["resources"]:
                 if each["type"].startswith("kubernetes:") and each.get("id"):
@@ -167,7 +161,7 @@ def _bench(number: int, jobs: int, folder: Path) -> None:
                 place.write(viewers, more)
                 runs.append(measure(what, lambda: place.fleet("up")))
             objects = list(place.objects())
-            states = place.states()
+            states = sum(place.states.values())
         finally:
             for group in (None, *range(1, place.groups + 1)):
                 config_file(str(StackName(_PLATFORM, group))).unlink(missing_ok=True)

@@ -57,10 +57,10 @@ def crowd(server: ApiServer, objects: Sequence[Mapping[str, Any]], jobs: int) ->
     homes = sorted({each["metadata"]["namespace"] for each in objects if each["kind"] == "LocalQueue"})
     with _manager(server, objects) as process:
         active = measure(
-            f"{len(homes)} tenants' queues are open", lambda: _until(lambda: _all_active(server))
+            f"{len(homes)} tenants' queues are open", lambda: _until(lambda: _all_active(server), process)
         )
         before = _calls(server)
-        admitted = measure(f"{jobs} jobs are let in", lambda: _submit(server, homes, jobs))
+        admitted = measure(f"{jobs} jobs are let in", lambda: _submit(server, homes, jobs, process))
         waits = sorted(_waits(server))
         counted = _calls(server)
         return Crowd(
@@ -97,9 +97,13 @@ def _manager(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> Iterato
     }
     file = folder / "configuration.yaml"
     file.write_text(yaml.safe_dump(settings))
-    words = (f"--config={file}", f"--kubeconfig={server.kubeconfig}", "--zap-log-level=0")
-    with api_server.process(folder / "log", KUEUE.build(), *words) as process:
-        yield process
+    words = (f"--config={file}", f"--kubeconfig={server.kubeconfig}", "--zap-log-level=error")
+    log = folder / "log"
+    try:
+        with api_server.process(log, KUEUE.build(), *words) as process:
+            yield process
+    except RuntimeError as problem:
+        raise RuntimeError(f"{problem}; its log: {log.read_text()[-2000:]}") from problem
 
 
 def _all_active(server: ApiServer) -> bool:
@@ -107,7 +111,7 @@ def _all_active(server: ApiServer) -> bool:
     return all(_is(each, "Active") for each in found)
 
 
-def _submit(server: ApiServer, homes: Sequence[str], jobs: int) -> None:
+def _submit(server: ApiServer, homes: Sequence[str], jobs: int, process: int) -> None:
     container = {
         "name": "main",
         "image": "none",
@@ -132,7 +136,7 @@ def _submit(server: ApiServer, homes: Sequence[str], jobs: int) -> None:
             )
             if answer.status >= 400:
                 raise RuntimeError(answer.message)
-    _until(lambda: len(list(_waits(server))) == jobs)
+    _until(lambda: len(list(_waits(server))) == jobs, process)
 
 
 def _waits(server: ApiServer) -> Iterator[float]:
@@ -177,9 +181,11 @@ def _p99(before: Mapping[float, int], after: Mapping[float, int]) -> float:
     return next(bound for bound, count in counts.items() if count >= 0.99 * most)
 
 
-def _until(done: Callable[[], bool]) -> None:
+def _until(done: Callable[[], bool], process: int) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not done():
+        if not held_mib(process):
+            raise RuntimeError("Kueue has ended")
         if time.monotonic() > deadline:
             raise RuntimeError(f"not done within {_PATIENCE_SECONDS:.0f} s")
         time.sleep(2)
