@@ -41,9 +41,12 @@ _T = TypeVar("_T")
 
 @contextmanager
 def meanwhile(work: Callable[[], _T]) -> Iterator[Future[_T]]:
-    """Runs beside the body; what it raises is raised where its result is asked for."""
-    with ThreadPoolExecutor(1) as pool:
+    """Runs beside the body; what it raises is raised where its result is asked for. A body that fails does not wait for it."""
+    pool = ThreadPoolExecutor(1)
+    try:
         yield pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,8 +67,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=0, help="what the moments are drawn from (default: 0)")
 
 
+class _AtOnce:
+    """What fails is told when it does: a run takes most of an hour, and may be cut off."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            print(f"\n{report.longreprtext}", flush=True)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let testinfra find the kubectl that the sandbox built."""
+    if config.getoption("capture") == "no":
+        config.pluginmanager.register(_AtOnce())
     if config.getoption("--cluster") == "embedded":
         os.environ["PATH"] = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
 

@@ -255,6 +255,12 @@ class TestElastic:
     def test_an_executor_that_waits_by_itself_is_not_taken_for_counted_with_its_driver(
         self, server: ApiServer, role: str, mark: str, counted_with_its_driver: bool
     ) -> None:
+        sums = {
+            "apiVersion": "sparkoperator.k8s.io/v1beta2",
+            "kind": "SparkApplication",
+            "name": "sums",
+            "uid": "2",
+        }
         owner = {"apiVersion": "v1", "kind": "Pod", "name": "driver", "uid": "1", "controller": True}
         executor = {
             "apiVersion": "v1",
@@ -262,8 +268,14 @@ class TestElastic:
             "metadata": {
                 "name": "executor",
                 "namespace": "tenant-atlas",
-                "labels": {"spark-role": role, **({"longhouse.dev/elastic": mark} if mark else {})},
-                "ownerReferences": [owner],
+                "labels": {
+                    "spark-role": role,
+                    "kueue.x-k8s.io/podset": "executor",
+                    "kueue.x-k8s.io/queue-name": "default",
+                    **({"longhouse.dev/elastic": mark} if mark else {}),
+                },
+                "annotations": {"kueue.x-k8s.io/workload": "sums", "own": "stays"},
+                "ownerReferences": [sums, owner],
             },
             "spec": {"containers": [{"name": "spark", "image": "x"}]},
         }
@@ -271,5 +283,16 @@ class TestElastic:
             "create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(executor)
         )
         assert made.returncode == 0, made.stderr
-        (found,) = json.loads(made.stdout)["metadata"]["ownerReferences"]
-        assert found == {**owner, "controller": counted_with_its_driver}
+        meta = json.loads(made.stdout)["metadata"]
+        owners = meta["ownerReferences"]
+        marked = {"kueue.x-k8s.io/podset", "kueue.x-k8s.io/workload"} & {
+            *meta["labels"],
+            *meta["annotations"],
+        }
+        assert len(marked) == (2 if counted_with_its_driver else 0)
+        assert meta["labels"]["kueue.x-k8s.io/queue-name"] == "default"
+        assert meta["annotations"]["own"] == "stays"
+        assert [each["name"] for each in owners] == ["sums", "driver"], "it goes when they do"
+        assert [each["name"] for each in owners if each.get("controller")] == (
+            ["driver"] if counted_with_its_driver else []
+        )

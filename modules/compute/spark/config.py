@@ -62,7 +62,7 @@ class Connect(Model):
     """A Spark Connect server of the tenant's own: a session that is always there, which notebooks and programs call."""
 
     executors: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Executors at most. They come when there is work for them and room in the queue, and go when there is none for a minute."""
+    """Executors at most. They come when there is work for them and room in the queue, and go when there is none."""
 
     cpu: Cpu = "1"
     """Cores of the server, and of each executor."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modules.kit import labels, names
-from modules.kit.mutation import Dynamic, add, patch
+from modules.kit.mutation import Dynamic, add, cel, patch
 
 NAME: Final = "longhouse-spark-elastic"
 ASKED: Final = "spark.dynamicAllocation.enabled"
@@ -26,9 +26,20 @@ QUEUE: Final = _ON_EXECUTORS + labels.QUEUE
 MARK: Final = _ON_EXECUTORS + LABEL
 """Setting that lets its executors be known as such."""
 
-PENDING: Final = "spark.kubernetes.allocation.maxPendingPods"
-_AT_ONCE: Final = 5
-"""Executors that may wait at the same time: the namespace's ResourceQuota counts them as soon as they are there."""
+_ALSO_ASKED: Final = ASKED.lower()
+"""How the operator's 2.5 spells it, which else gives the application an executor that it does not ask for
+(`isDynamicAllocationEnabled` in api/v1beta2/defaults.go)."""
+
+DEFAULTS: Final = {
+    # Executors that may wait at the same time: the namespace's ResourceQuota counts them as soon as they are there.
+    "spark.kubernetes.allocation.maxPendingPods": "5",
+    # Else whoever took part in an exchange of rows stays as long as the application does.
+    "spark.dynamicAllocation.shuffleTracking.timeout": "600s",
+}
+"""What one gets that does not say so itself."""
+
+_OWNERS: Final = 4
+"""An executor has two: its driver, and its application."""
 
 
 def settings(at_most: int) -> dict[str, str]:
@@ -36,9 +47,8 @@ def settings(at_most: int) -> dict[str, str]:
     return {
         ASKED: "true",
         "spark.dynamicAllocation.maxExecutors": str(at_most),
-        # Else whoever took part in an exchange of rows stays as long as the session does.
-        "spark.dynamicAllocation.shuffleTracking.timeout": "600s",
-        PENDING: str(_AT_ONCE),
+        **DEFAULTS,
+        _ALSO_ASKED: "true",
         MARK: "true",
         QUEUE: names.DEFAULT_QUEUE,
     }
@@ -51,9 +61,11 @@ def asked(conf: str) -> str:
 
 def added(conf: str, queue: Dynamic) -> str:
     """In CEL, what the settings at ``conf`` get; ``queue`` is the application's own."""
-    always = f"{add(_at(MARK), 'true')} + {add(_at(QUEUE), queue)}"
-    pending = f"({json.dumps(PENDING)} in {conf} ? [] : {add(_at(PENDING), str(_AT_ONCE))})"
-    return f"({asked(conf)} ? {always} + {pending} : [])"
+    always = " + ".join((add(_at(_ALSO_ASKED), "true"), add(_at(MARK), "true"), add(_at(QUEUE), queue)))
+    absent = " + ".join(
+        f"({json.dumps(name)} in {conf} ? [] : {add(_at(name), value)})" for name, value in DEFAULTS.items()
+    )
+    return f"({asked(conf)} ? {always} + {absent} : [])"
 
 
 def _at(setting: str) -> str:
@@ -73,12 +85,20 @@ def mutating() -> Mapping[str, Any]:
             ],
         },
         "mutations": [
+            # What marks the pods of an application that was let in: Kueue starts none by itself that says to be part of another.
+            patch(_unmarked("labels"), _unmarked("annotations")),
             patch(
-                "(object.metadata.?ownerReferences.orValue([]).size() == 0 ? [] : "
-                f"{add('/metadata/ownerReferences/0/controller', value=False)})"
-            )
+                f"{list(range(_OWNERS))}.filter(n, n < object.metadata.?ownerReferences.orValue([]).size()).map(n, "
+                'JSONPatch{op: "add", path: "/metadata/ownerReferences/" + string(n) + "/controller", value: false})'
+            ),
         ],
     }
+
+
+def _unmarked(field: str) -> str:
+    marks = f"object.metadata.?{field}.orValue({{}}).filter(key, key.startsWith('kueue.x-k8s.io/') && key != {cel(labels.QUEUE)})"
+    remove = f'JSONPatch{{op: "remove", path: "/metadata/{field}/" + jsonpatch.escapeKey(key)}}'
+    return f"{marks}.map(key, {remove})"
 
 
 def binding() -> Mapping[str, Any]:

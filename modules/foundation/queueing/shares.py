@@ -186,8 +186,8 @@ class Flavor:
         """The object's spec: admitted pods are bound to the pool's nodes, and tolerate what keeps others
         off.
 
-        Site, region and whether they are spot nodes are labels of the flavor too, so that a job can ask for
-        one by its node selector, or keep away from it by its affinity, and is then only tried there.
+        Site and region are labels of the flavor too, so that a job can ask for one by its node selector and
+        is then only tried there; and whether they are spot nodes, so that it can keep off those by its affinity.
         """
         ours = (labels.POOL, labels.SITE, labels.REGION, labels.SPOT)
         spec: dict[str, Any] = {
