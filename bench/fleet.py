@@ -1,7 +1,7 @@
-"""``python -m bench.fleet``: a fleet of N tenants, created, looked at again and changed, beside ``kubectl apply --server-side`` of the same objects.
+"""``python -m bench.fleet``: a fleet of N tenants, created, looked at again and changed, beside kubectl and Helm with the same objects.
 
-Both have an API server of their own, without nodes, and the platform with simulated nodes, and so without stores. Runs are of one session on one machine:
-ratios can be compared, seconds only where nothing else runs.
+``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server of its own, without nodes, and the
+platform has simulated nodes, and so no stores. Runs are of one session on one machine: ratios can be compared, seconds only where nothing else runs.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from modules.kit.parts import StackName
 from policies import api_server
 from policies.api_server import ApiServer, Programs
 from profiles.load import DIRECTORY
+from sandbox.golang import GoProgram
 from sandbox.places import CHECKOUT
 from sandbox.platform import install_provider
 from stacks.deploy import config_file
@@ -35,6 +36,9 @@ from stacks.deploy import config_file
 _PROFILE: Final = "local-bench"
 _PLATFORM: Final = f"{_PROFILE}-current"
 _OF_A_GROUP: Final = 25
+_HELM: Final = GoProgram(
+    "helm", Path(__file__).parent / "helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm", seconds=110
+)
 _SECRET: Final = "4dabf18193072939515e22adb298388d"
 """Key of a secret in a state (Pulumi's resource.SigKey)."""
 
@@ -137,7 +141,7 @@ def _bench(number: int, jobs: int, folder: Path) -> None:
     assert manager, "kube-controller-manager is not on PATH: `python -m sandbox pulumi` says where it is"
     shutil.copytree(DIRECTORY, folder / "profiles", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     install_provider(folder / "pulumi")
-    for each in ("fleet", "kubectl"):
+    for each in ("fleet", "kubectl", "helm"):
         (folder / each).mkdir()
     with (
         api_server.started(folder / "fleet", programs) as server,
@@ -165,24 +169,20 @@ def _bench(number: int, jobs: int, folder: Path) -> None:
         finally:
             for group in (None, *range(1, place.groups + 1)):
                 config_file(str(StackName(_PLATFORM, group))).unlink(missing_ok=True)
+    title = f"{number} tenants in {place.groups} groups, {len(objects)} objects, {states:.1f} MB of states"
     with api_server.started(folder / "kubectl", programs) as server:
         server.wait()
         least = [measure(what, lambda: _apply(server, objects)) for what in ("create", "no change")]
-        seen = crowd(server, objects, jobs) if jobs else None
-    _print(
-        f"{number} tenants in {place.groups} groups, {len(objects)} objects, {states:.1f} MB of states",
-        runs,
-        least,
-    )
-    if seen:
-        _tell(seen)
+        _print(title, runs, least, _release(folder / "helm", programs, objects))
+        if jobs:
+            _tell(crowd(server, objects, jobs))
 
 
 def _apply(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> None:
     """Kinds first, then namespaces, then the rest."""
-    kinds = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
-    homes = [each for each in objects if each["kind"] == "Namespace"]
-    rest = [each for each in objects if each not in kinds and each not in homes]
+    kinds, others = _kinds(objects)
+    homes = [each for each in others if each["kind"] == "Namespace"]
+    rest = [each for each in others if each["kind"] != "Namespace"]
     for part in (kinds, homes, rest):
         stdin = json.dumps({"apiVersion": "v1", "kind": "List", "items": part})
         done = server.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=stdin)
@@ -192,16 +192,70 @@ def _apply(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> None:
             server.established()
 
 
-def _print(title: str, runs: Sequence[Run], least: Sequence[Run]) -> None:
+def _release(folder: Path, programs: Programs, objects: Sequence[Mapping[str, Any]]) -> list[Run | str]:
+    """Helm's runs, before a server of its own; instead of one that Helm refuses, its words."""
+    helm = _HELM.build()
+    chart = folder / "chart"
+    (chart / "crds").mkdir(parents=True)
+    (chart / "templates").mkdir()
+    (chart / "Chart.yaml").write_text(
+        yaml.safe_dump({"apiVersion": "v2", "name": "fleet", "version": "1.0.0"})
+    )
+    kinds, others = _kinds(objects)
+    # Helm would look for templates in what is text to it.
+    written = "\n---\n".join(json.dumps(each) for each in others).replace("{{", '{{ "{{" }}')
+    (chart / "templates" / "objects.yaml").write_text(written)
+    (chart / "crds" / "kinds.yaml").write_text("\n---\n".join(json.dumps(each) for each in kinds))
+    found: list[Run | str] = []
+    with api_server.started(folder, programs) as server:
+        server.wait()
+        env = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HELM_CACHE_HOME": str(folder / "cache")}
+        words = (
+            helm,
+            "upgrade",
+            "--install",
+            "fleet",
+            chart,
+            "--namespace=default",
+            "--server-side=true",
+            "--take-ownership",
+            "--force-conflicts",
+        )
+        for what in ("create", "no change"):
+            said: list[str] = []
+
+            def run(said: list[str] = said) -> None:
+                done = subprocess.run(words, capture_output=True, text=True, env=env, check=False)
+                if done.returncode != 0:
+                    said.append(done.stderr.strip().splitlines()[-1])
+
+            seen = measure(what, run)
+            found.append(f"{what}: {said[0][-200:]}" if said else seen)
+    return found
+
+
+def _kinds(objects: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Those that define kinds, and the others."""
+    kinds = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
+    return kinds, [each for each in objects if each["kind"] != "CustomResourceDefinition"]
+
+
+def _print(title: str, runs: Sequence[Run], least: Sequence[Run], release: Sequence[Run | str]) -> None:
     table = Table("run", "time", "of processors", "peak memory", "times kubectl's", title=title)
     bound = {each.what: each.seconds for each in least}
     rows = [(each.what, each, each.seconds / bound.get(each.what, bound["no change"])) for each in runs]
     rows += [(f"kubectl apply: {each.what}", each, 1.0) for each in least]
+    helm = [each for each in release if isinstance(each, Run)]
+    rows += [(f"helm upgrade: {each.what}", each, each.seconds / bound[each.what]) for each in helm]
     for what, each, ratio in rows:
         table.add_row(
             what, f"{each.seconds:.1f} s", f"{each.busy:.1f} s", f"{each.peak_mib:,.0f} MiB", f"{ratio:.1f}"
         )
-    Console(soft_wrap=True).print(table)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for refused in release:
+        if isinstance(refused, str):
+            console.print(f"helm upgrade, {refused}", markup=False)
 
 
 def _tell(seen: Crowd) -> None:

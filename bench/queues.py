@@ -28,6 +28,13 @@ from profiles.load import load
 from sandbox.images import KUEUE
 
 _PATIENCE_SECONDS: Final = 1800.0
+_METRICS_CERTIFICATE: Final = "kueue/metrics/certs"
+"""Under /etc: Kueue takes it from nowhere else, and wants one when it is given certificates (cmd/kueue/main.go of v0.19)."""
+_WITH_ETC: Final = (
+    *("unshare", "--mount", "sh", "-c"),
+    'mount -t overlay -o "lowerdir=$0:/etc" overlay /etc && exec "$@"',
+)
+"""Runs a program that finds a folder's files under /etc too, alone on this machine."""
 _SINGLE: Final = ("GET", "POST", "PUT", "PATCH", "APPLY", "DELETE")
 """Verbs whose p99 Kubernetes bounds by a second (https://github.com/kubernetes/community/blob/master/sig-scalability/slos/api_call_latency.md)."""
 
@@ -63,8 +70,10 @@ def crowd(server: ApiServer, objects: Sequence[Mapping[str, Any]], jobs: int) ->
         admitted = measure(f"{jobs} jobs are let in", lambda: _submit(server, homes, jobs, process))
         waits = sorted(_waits(server))
         counted = _calls(server)
+        # The server counts its objects once a minute.
+        _until(lambda: _stored(server) > 0, process)
         return Crowd(
-            sum(_samples(server, "apiserver_resource_objects").values()),
+            _stored(server),
             sum(_samples(server, "apiserver_longrunning_requests").values()),
             active,
             admitted,
@@ -79,16 +88,20 @@ def crowd(server: ApiServer, objects: Sequence[Mapping[str, Any]], jobs: int) ->
 def _manager(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> Iterator[int]:
     """Kueue, as the platform configures it but for what takes a cluster around it; its process."""
     folder = server.folder / "kueue"
-    folder.mkdir()
+    under = folder / "etc" / _METRICS_CERTIFICATE
+    under.mkdir(parents=True)
     (secret,) = [
         each
         for each in objects
         if (each["kind"], each["metadata"]["name"]) == ("Secret", kueue.SERVER_SECRET)
     ]
     for name, text in secret["data"].items():
-        (folder / name).write_bytes(b64decode(text))
+        for place in (folder, under):
+            (place / name).write_bytes(b64decode(text))
+    asked = kueue.configuration(load("local-simulated").queueing)
     settings = {
-        **kueue.configuration(load("local-simulated").queueing),
+        **asked,
+        "featureGates": {**asked["featureGates"], "VisibilityOnDemand": False},
         "leaderElection": {"leaderElect": False},
         "metrics": {"bindAddress": "0"},
         "health": {"healthProbeBindAddress": "0"},
@@ -100,7 +113,7 @@ def _manager(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> Iterato
     words = (f"--config={file}", f"--kubeconfig={server.kubeconfig}", "--zap-log-level=error")
     log = folder / "log"
     try:
-        with api_server.process(log, KUEUE.build(), *words) as process:
+        with api_server.process(log, *_WITH_ETC, folder / "etc", KUEUE.build(), *words) as process:
             yield process
     except RuntimeError as problem:
         raise RuntimeError(f"{problem}; its log: {log.read_text()[-2000:]}") from problem
@@ -112,10 +125,21 @@ def _all_active(server: ApiServer) -> bool:
 
 
 def _submit(server: ApiServer, homes: Sequence[str], jobs: int, process: int) -> None:
+    asked = {"cpu": "1m", "memory": "1Mi"}
     container = {
         "name": "main",
-        "image": "none",
-        "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}},
+        "image": "example.org/nothing:1.0.0",
+        "resources": {"requests": asked, "limits": asked},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "containers": [container],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
     }
     with server.client() as client:
         for number in range(jobs):
@@ -130,7 +154,7 @@ def _submit(server: ApiServer, homes: Sequence[str], jobs: int, process: int) ->
                     },
                     "spec": {
                         "suspend": True,
-                        "template": {"spec": {"restartPolicy": "Never", "containers": [container]}},
+                        "template": {"spec": pod},
                     },
                 }
             )
@@ -160,6 +184,10 @@ def _samples(server: ApiServer, metric: str) -> dict[str, int]:
     text = _must(server, "get", "--raw=/metrics")
     found = re.findall(rf"^{metric}{{(.*)}} (\S+)$", text, re.MULTILINE)
     return {labelled: int(float(value)) for labelled, value in found}
+
+
+def _stored(server: ApiServer) -> int:
+    return sum(_samples(server, "apiserver_resource_objects").values())
 
 
 def _calls(server: ApiServer) -> dict[str, dict[float, int]]:

@@ -58,8 +58,8 @@ class Jars:
 
 
 @dataclass(frozen=True)
-class Wheels:
-    """Python packages of a lock with hashes, for the Python of this machine's Debian."""
+class _Locked:
+    """What a lock with hashes names, as PyPI has it."""
 
     lock: Path
 
@@ -68,13 +68,20 @@ class Wheels:
         """The lock itself."""
         return self.lock.read_text()
 
+    def _pip(self, *words: str) -> None:
+        run(
+            sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words, "--no-deps", "--require-hashes",
+            f"--requirement={self.lock}", timeout=900,
+        )  # fmt: skip
+
+
+class Wheels(_Locked):
+    """Python packages, for the Python of this machine's Debian."""
+
     def fetch(self, scratch: Path) -> Iterator[Path]:
         """The packages, as pip lays them out in a folder."""
         into = scratch / "wheels"
-        run(
-            sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps", "--no-compile",
-            "--only-binary=:all:", "--require-hashes", f"--requirement={self.lock}", f"--target={into}",
-        )  # fmt: skip
+        self._pip("install", "--no-compile", "--only-binary=:all:", f"--target={into}")
         yield from into.iterdir()
 
 
@@ -94,23 +101,12 @@ class File:
         yield self.path
 
 
-@dataclass(frozen=True)
-class SparkRelease:
-    """Spark as PyPI has it, laid out as upstream's images have it."""
-
-    lock: Path
-
-    @property
-    def key(self) -> str:
-        """The lock itself."""
-        return self.lock.read_text()
+class SparkRelease(_Locked):
+    """Spark, laid out as upstream's images have it."""
 
     def fetch(self, scratch: Path) -> Iterator[Path]:
         """The folders `bin`, `jars`, `python` and `sbin` of Spark's home."""
-        run(
-            sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps",
-            "--require-hashes", f"--requirement={self.lock}", f"--dest={scratch}", timeout=900,
-        )  # fmt: skip
+        self._pip("download", f"--dest={scratch}")
         (archive,) = scratch.glob("pyspark-*.tar.gz")
         with tarfile.open(archive) as release:
             release.extractall(scratch, filter="data")
@@ -120,23 +116,12 @@ class SparkRelease:
         yield from (*(home / "deps" / folder for folder in ("bin", "jars", "sbin")), home / "python")
 
 
-@dataclass(frozen=True)
-class FlinkRelease:
-    """Flink as PyPI has it, laid out as upstream's release has it."""
-
-    lock: Path
-
-    @property
-    def key(self) -> str:
-        """The lock itself."""
-        return self.lock.read_text()
+class FlinkRelease(_Locked):
+    """Flink, laid out as upstream's release has it."""
 
     def fetch(self, scratch: Path) -> Iterator[Path]:
         """The folders of Flink's home: scripts and settings from the one archive, jars from the other."""
-        run(
-            sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps", "--no-binary=:all:",
-            "--no-build-isolation", "--require-hashes", f"--requirement={self.lock}", f"--dest={scratch}", timeout=900,
-        )  # fmt: skip
+        self._pip("download", "--no-binary=:all:", "--no-build-isolation", f"--dest={scratch}")
         for archive in (
             *scratch.glob("apache_flink-*.tar.gz"),
             *scratch.glob("apache_flink_libraries-*.tar.gz"),

@@ -114,6 +114,25 @@ class Live:
         found: Object = json.loads(self.kubectl("get", *words, "--output=json"))
         return found
 
+    def gone(self, pod: str, namespace: str) -> None:
+        """Delete a pod at once, as the loss of its node would."""
+        where = f"--namespace={namespace}"
+        self.kubectl("delete", "pod", pod, where, "--grace-period=0", "--force", "--wait=false")
+
+    def fallen(self, pod: str, container: str, namespace: str) -> None:
+        """Let a server fall over where it stands: a process with the number 1 cannot be killed from inside with 9, but falls on 11."""
+        words = ("sh", "-c", "kill -SEGV 1")
+        self.try_kubectl("exec", pod, f"--container={container}", f"--namespace={namespace}", "--", *words)
+
+    def written_during(
+        self, deed: Callable[[], object], writer: Pod, writes: Callable[[], _T], marker: str
+    ) -> _T:
+        """What the writer says that wrote while the deed was done; it leaves the file ``marker`` once it is under way."""
+        with meanwhile(writes) as writing:
+            self.eventually("a stream of writes", lambda: writing.done() or writer.host.file(marker).exists)
+            deed()
+            return writing.result()
+
     def items(self, *words: str) -> list[Object]:
         """Objects of a kind."""
         return list(self.get(*words)["items"])

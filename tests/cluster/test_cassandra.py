@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import PATIENCE_SECONDS, Live, Pod, Tenant, meanwhile, unique
+from tests.live import PATIENCE_SECONDS, Live, Pod, Tenant, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -254,18 +254,16 @@ class TestCrash:
     def test_no_acknowledged_write_is_lost(
         self, live: Live, pods: tuple[Pod, Pod], table: str, how: str
     ) -> None:
-        where = f"--namespace={SYSTEM.namespace}"
-        with meanwhile(lambda: told(pods[0], WRITER, table, "6", str(PATIENCE_SECONDS))) as writing:
-            live.eventually(
-                "a stream of writes", lambda: writing.done() or pods[0].host.file(f"/tmp/{table}").exists
-            )
-            if how == "the server falls":
-                # A process with the number 1 cannot be killed from inside with 9; on 11 the server falls over where it stands.
-                falls = ("sh", "-c", "kill -SEGV 1")
-                live.kubectl("exec", "cassandra-0", "--container=cassandra", where, "--", *falls)
-            else:
-                live.kubectl("delete", "pod", "cassandra-0", where, "--grace-period=0", "--force")
-            found = writing.result()
+        deeds = {
+            "the server falls": lambda: live.fallen("cassandra-0", "cassandra", SYSTEM.namespace),
+            "the pod is deleted by force": lambda: live.gone("cassandra-0", SYSTEM.namespace),
+        }
+        found = live.written_during(
+            deeds[how],
+            pods[0],
+            lambda: told(pods[0], WRITER, table, "6", str(PATIENCE_SECONDS)),
+            f"/tmp/{table}",
+        )
         print(
             f"\n{how}: {found['acknowledged']} writes acknowledged, none lost, {found['gap']} s without one"
         )

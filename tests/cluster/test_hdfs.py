@@ -15,7 +15,7 @@ from testinfra.backend.base import CommandResult
 
 from modules.data.hdfs.inside import webhdfs
 from modules.data.hdfs.servers import IMAGE
-from tests.live import PATIENCE_SECONDS, TIMEOUT, Live, Pod, Tenant, container, meanwhile, unique
+from tests.live import PATIENCE_SECONDS, TIMEOUT, Live, Pod, Tenant, container, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -319,10 +319,12 @@ def active(live: Live) -> str:
 def test_every_acknowledged_write_outlives_the_death_of_a_server(live: Live, us: Pod, victim: str) -> None:
     name = unique("stream")
     pod = active(live) if victim == "the active NameNode" else victim
-    with meanwhile(lambda: us.told(STREAM, name, "10", str(PATIENCE_SECONDS))) as writing:
-        live.eventually("a stream of writes", lambda: writing.done() or us.host.file(f"/tmp/{name}").exists)
-        live.kubectl("delete", "pod", pod, f"--namespace={STORE}", "--grace-period=0", "--force")
-        result = writing.result()
+    result = live.written_during(
+        lambda: live.gone(pod, STORE),
+        us,
+        lambda: us.told(STREAM, name, "10", str(PATIENCE_SECONDS)),
+        f"/tmp/{name}",
+    )
     live.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--namespace={STORE}", TIMEOUT)
     assert result["lost"] == []
     print(

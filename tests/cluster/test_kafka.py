@@ -225,7 +225,7 @@ def _written_while_killed(live: Live, writer: Pod, broker: str) -> tuple[Any, fl
     )
     time.sleep(4)
     before, killed = _uid(live, broker), time.monotonic()
-    live.kubectl("delete", "pod", broker, _HOME, "--grace-period=0", "--force")
+    live.gone(broker, NAMESPACE)
     live.eventually(f"{broker} is another pod", lambda: _uid(live, broker) not in ("", before))
     live.kubectl("wait", "--for=condition=Ready", f"pod/{broker}", _HOME, TIMEOUT)
     ready = time.monotonic() - killed

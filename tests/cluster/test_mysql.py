@@ -208,20 +208,17 @@ while time.monotonic() < end or db is None or not gap:
     if time.monotonic() > end + patience: break
 db = connect(); there = {row[0] for row in run(db, f'SELECT id FROM {table}')}; run(db, f'DROP TABLE {table}')
 print(json.dumps({'acknowledged': len(acknowledged), 'lost': sorted(set(acknowledged) - there), 'gap': round(gap, 2)}))"""
-        table, where = unique("k").replace("-", "_"), "--namespace=mysql"
-        with meanwhile(lambda: told(pods[0], stream, table, str(PATIENCE_SECONDS))) as writing:
-            live.eventually(
-                "a stream of commits", lambda: writing.done() or pods[0].host.file(f"/tmp/{table}").exists
-            )
-            if how == "crash":
-                # A process with the number 1 cannot be killed from inside with 9; on 11 the server falls over where it stands.
-                falls = ("sh", "-c", "kill -SEGV 1")
-                live.try_kubectl("exec", "mariadb-0", "--container=mariadb", where, "--", *falls)
-            else:
-                live.kubectl(
-                    "delete", "pod", "mariadb-0", where, "--grace-period=0", "--force", "--wait=false"
-                )
-            found = writing.result()
+        table = unique("k").replace("-", "_")
+        deeds = {
+            "crash": lambda: live.fallen("mariadb-0", "mariadb", "mysql"),
+            "eviction": lambda: live.gone("mariadb-0", "mysql"),
+        }
+        found = live.written_during(
+            deeds[how],
+            pods[0],
+            lambda: told(pods[0], stream, table, str(PATIENCE_SECONDS)),
+            f"/tmp/{table}",
+        )
         print(
             f"\n{how}: {found['acknowledged']} commits acknowledged, none lost, {found['gap']} s without one"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.live import PATIENCE_SECONDS, Live, Object, Pod, Tenant, meanwhile
+from tests.live import PATIENCE_SECONDS, Live, Object, Pod, Tenant
 from tests.pages import examples
 
 pytestmark = pytest.mark.data
@@ -249,10 +249,12 @@ def test_metrics_are_for_who_has_the_token(live: Live, us: Pod) -> None:
 
 
 def test_every_acknowledged_write_outlives_the_death_of_the_server(live: Live, us: Pod) -> None:
-    with meanwhile(lambda: us.told(STREAM, "stream", "50", str(PATIENCE_SECONDS))) as writing:
-        live.eventually("a stream of writes", lambda: writing.done() or us.host.file("/tmp/streaming").exists)
-        live.kubectl("delete", "pod", "minio-0", f"--namespace={STORE}", "--grace-period=0", "--force")
-        result = writing.result()
+    result = live.written_during(
+        lambda: live.gone("minio-0", STORE),
+        us,
+        lambda: us.told(STREAM, "stream", "50", str(PATIENCE_SECONDS)),
+        "/tmp/streaming",
+    )
     assert result["lost"] == []
     assert result["refused"], "the server was never away, so nothing was shown"
     print(f"{result['acknowledged']} writes acknowledged, none lost; none for {result['seconds']:.1f} s")
