@@ -127,22 +127,24 @@ class _Watch:
 
 @dataclass(frozen=True)
 class Settings:
-    """What of a stack's configuration the stacks of one environment share."""
+    """What of a stack's configuration the stacks of one environment share, and the stack that they have it from."""
 
+    stack: str
     master_secret: str = field(repr=False)
     epoch: str | None = None
 
 
 def configure(target: Target, profile: str, shared: Settings | None = None, *, new: bool = False) -> Settings:
     """Make the stack unless it is there, and set what it lacks: the profile's name, and a master secret made now. One that is given the settings ``shared``
-    with another has those, is made where it is ``new``, and is not selected.
+    with another has those, is made with that one's configuration where it is ``new``, and is not selected.
 
     Returns what others may share. Raises DeployError with what Pulumi says when it refuses.
     """
     if shared is None:
         _pulumi(target, "stack", "select", "--create", target.stack)
     elif new:
-        _pulumi(target, "stack", "init", target.stack, "--no-select")
+        _pulumi(target, "stack", "init", target.stack, "--no-select", "--copy-config-from", shared.stack)
+        return shared
     path = config_file(target.stack)
     found = ((yaml.safe_load(path.read_text()) or {}) if path.exists() else {}).get("config") or {}
 
@@ -157,7 +159,7 @@ def configure(target: Target, profile: str, shared: Settings | None = None, *, n
         else None
     )
     epoch = str(found[EPOCH]) if EPOCH in found else None
-    settings = shared or Settings(has or secrets.token_urlsafe(48), epoch)
+    settings = shared or Settings(target.stack, has or secrets.token_urlsafe(48), epoch)
     if settings.master_secret != has:
         put(SECRET, settings.master_secret, "--secret")
     if settings.epoch is not None and settings.epoch != epoch:
