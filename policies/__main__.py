@@ -20,12 +20,14 @@ from policies.table import PAGE, page
 from policies.throwaway import charts
 from profiles import load as profiles
 from profiles.problems import ProfileError
+from stacks import interrupts
 
 _LOG_WIDTH = 180
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Exits 0 when all is well, 1 when a rule is broken or a page is stale, 2 when there is no telling."""
+    interrupts.let_children_hear()
     parser = argparse.ArgumentParser(prog="python -m policies", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     preview = commands.add_parser("preview", help="judge what `pulumi up` would do to a stack")

@@ -15,6 +15,7 @@ from sandbox.cluster import Cluster
 from sandbox.places import BIN
 from sandbox.progress import Progress
 from sandbox.shell import SandboxError
+from stacks import interrupts
 from stacks.deploy import DeployError, pulumi_home
 from upstream import UpstreamError
 
@@ -25,6 +26,7 @@ _DEPLOY_SECONDS = 60.0
 def main() -> int:
     """Run one command; the exit code is 0 when it did what it says, 1 with a message when not, 130 when interrupted."""
     arguments = _parser().parse_args()
+    interrupts.let_children_hear()
     console = Console(highlight=False, soft_wrap=True)
     try:
         arguments.run(arguments, console)

@@ -29,7 +29,7 @@ from profiles import fixed
 from profiles.load import load
 from profiles.model import Profile
 from profiles.problems import ProfileError
-from stacks import deploy, moving
+from stacks import deploy, interrupts, moving
 from stacks.current import ask, reached
 from stacks.deploy import DeployError, Settings, Target
 from stacks.inputs import Inputs
@@ -378,6 +378,7 @@ def main() -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()
     console = Console(highlight=False)
+    interrupts.let_children_hear()
     try:
         return run(arguments, console)
     except (DeployError, ProfileError) as problem:

@@ -21,6 +21,7 @@ from testinfra.host import Host
 from modules.kit import clients
 from modules.kit.labels import TENANT
 from sandbox.places import BIN, KUBECONFIG
+from stacks import interrupts
 
 TEST_INSTANCE = "longhouse-test"
 """The embedded cluster that the tests start for themselves, beside one that may be in use."""
@@ -77,6 +78,7 @@ class _AtOnce:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let testinfra find the kubectl that the sandbox built."""
+    interrupts.let_children_hear()
     if config.getoption("capture") == "no":
         config.pluginmanager.register(_AtOnce())
     if config.getoption("--cluster") == "embedded":
