@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shutil
 import subprocess
@@ -27,7 +26,7 @@ from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
 from profiles import fixed
-from stacks import leases, orphans
+from stacks import leases, made, orphans
 from stacks.locks import Lock, locks
 from stacks.orphans import Key
 
@@ -78,8 +77,6 @@ Tell = Callable[[str], None]
 Log = Callable[[str], object]
 
 _ROOT: Final = "pulumi:pulumi:Stack"
-_SECONDS: Final = len("2026-01-01T00:00:00")
-_INPUTS: Final = re.compile("from inputs ([0-9a-f]{64})")
 
 
 class _Unselected(automation.LocalWorkspace):
@@ -134,15 +131,15 @@ class Settings:
     epoch: str | None = None
 
 
-def configure(target: Target, profile: str, shared: Settings | None = None, *, new: bool = False) -> Settings:
-    """Make the stack unless it is there, and set what it lacks: the profile's name, and a master secret made now. One that is given the settings ``shared``
-    with another has those, is made with that one's configuration where it is ``new``, and is not selected.
+def configure(target: Target, profile: str, shared: Settings | None = None, *, new: bool = True) -> Settings:
+    """Make the stack where it may be ``new``, and set what it lacks: the profile's name, and a master secret made now. One that is given the settings ``shared``
+    with another has those, is made with that one's configuration, and is not selected.
 
     Returns what others may share. Raises DeployError with what Pulumi says when it refuses.
     """
-    if shared is None:
+    if new and shared is None:
         _pulumi(target, "stack", "select", "--create", target.stack)
-    elif new:
+    elif new and shared:
         _pulumi(target, "stack", "init", target.stack, "--no-select", "--copy-config-from", shared.stack)
         return shared
     path = config_file(target.stack)
@@ -190,25 +187,24 @@ def stacks(target: Target) -> Mapping[str, str]:
     return {str(each["name"]).rpartition("/")[2]: str(each.get("lastUpdate") or "") for each in listed}
 
 
-def made_from(target: Target, written: str) -> str | None:
-    """The ``inputs`` that the stack's state as ``written`` then came from; None where that was no deployment that succeeded, or none that said so."""
-    words = ("stack", "history", "--stack", target.stack, "--json", "--page-size", "1", "--page", "1")
-    for last in json.loads(_pulumi(target, *words)):
-        found = _INPUTS.search(last.get("message") or "")
-        well = (last["kind"], last["result"]) == ("update", "succeeded")
-        its_own = last["startTime"][:_SECONDS] <= written[:_SECONDS] <= last["endTime"][:_SECONDS]
-        return found[1] if found and well and its_own else None
-    return None
+def made_from(target: Target) -> Mapping[str, str]:
+    """By stack, the line that the cluster was told of what it was made from (``made.line``)."""
+    return made.found(partial(kubectl, target))
 
 
-def up(target: Target, tell: Tell, log: Log | None = None, inputs: str | None = None) -> Mapping[str, int]:
-    """Converge the stack. Returns how many resources each operation touched, ``same`` among them.
+def remember(target: Target, lines: Mapping[str, str]) -> None:
+    """Tell the cluster what stacks were made from."""
+    made.tell(lines, partial(kubectl, target))
 
-    ``tell`` is given a few words whenever something happens, ``log`` all that the engine says. The stack's history says that it was made from those ``inputs``.
-    Raises DeployError with what went wrong.
+
+def up(
+    target: Target, tell: Tell, log: Log | None = None, held: automation.Deployment | None = None
+) -> Mapping[str, int]:
+    """Converge the stack, which ``held`` that where the caller has just asked. Returns how many resources each operation touched, ``same`` among them.
+
+    ``tell`` is given a few words whenever something happens, ``log`` all that the engine says. Raises DeployError with what went wrong.
     """
-    message = f"from inputs {inputs}" if inputs else None
-    return _change(target, partial(automation.Stack.up, message=message), tell, log)
+    return _change(target, automation.Stack.up, tell, log, held)
 
 
 def preview(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:
@@ -219,7 +215,9 @@ def preview(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, 
 
 def destroy(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:
     """Take away everything that the stack declared. Returns counts as ``up`` does."""
-    return _change(target, automation.Stack.destroy, tell, log)
+    changes = _change(target, automation.Stack.destroy, tell, log)
+    made.forget({target.stack}, partial(kubectl, target))
+    return changes
 
 
 def cut_off(target: Target) -> frozenset[str]:
@@ -319,11 +317,17 @@ def kubectl(target: Target, *words: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def _change(target: Target, operation: Callable[..., Any], tell: Tell, log: Log | None) -> Mapping[str, int]:
+def _change(
+    target: Target,
+    operation: Callable[..., Any],
+    tell: Tell,
+    log: Log | None,
+    held: automation.Deployment | None = None,
+) -> Mapping[str, int]:
     """Let the cluster know that it is being changed, for as long as it is. Where an earlier run never got to its end, what it did is read from the
     cluster first, and stays known to it until ``sweep``.
     """
-    stack = _settled(target)
+    stack = _settled(target, held)
     ask = partial(kubectl, target)
     again = target.stack in cut_off(target)
     if again:
@@ -346,10 +350,10 @@ def _attempt(operation: Callable[..., Any], tell: Tell, log: Log | None) -> Mapp
     return {getattr(each, "value", str(each)): count for each, count in watch.changes.items()}
 
 
-def _settled(target: Target) -> automation.Stack:
+def _settled(target: Target, held: automation.Deployment | None = None) -> automation.Stack:
     """The stack, with nothing of an earlier run in the way."""
     stack = _free(target)
-    _settle(stack, target)
+    _settle(stack, target, held)
     return stack
 
 
@@ -390,14 +394,16 @@ def _break_stale_lock(stack: automation.Stack, target: Target) -> None:
             raise DeployError(f"another Pulumi ({each}) is at work on stack {target.stack}: let it end")
 
 
-def _settle(stack: automation.Stack, target: Target) -> automation.Deployment:
+def _settle(
+    stack: automation.Stack, target: Target, held: automation.Deployment | None = None
+) -> automation.Deployment:
     """Settle what a killed run never finished, and return what the stack holds: an object that it was about to make is its own where it is there.
 
     So the next run changes it or takes it away, whatever the profile has come to want. Anything else is dropped: to update or delete once
     more is harmless.
     """
     with _told():
-        state = stack.export_stack()
+        state = held or stack.export_stack()
     if not state.deployment or not (pending := state.deployment.get("pending_operations")):
         return state
     resources = state.deployment.get("resources") or []

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,7 @@ from profiles import fixed
 from profiles.load import load
 from profiles.model import Profile
 from profiles.problems import ProfileError
-from stacks import deploy, interrupts, moving
+from stacks import deploy, interrupts, made, moving
 from stacks.current import ask, reached
 from stacks.deploy import DeployError, Settings, Target
 from stacks.inputs import Inputs
@@ -86,6 +86,16 @@ class Outcome:
     left_alone: bool = False
     """Whether it was not even looked at, since it would be made from what it was made from last."""
 
+    ended: datetime | None = None
+
+    def wrote(self, when: str) -> bool:
+        """Whether a state that was written ``when`` (RFC 3339) is what this came to, and not another's."""
+        if self.error or self.ended is None or not when:
+            return False
+        # A state's time may have been cut to seconds.
+        began = self.ended - timedelta(seconds=self.seconds + 1)
+        return began <= datetime.fromisoformat(when) <= self.ended
+
     @property
     def said(self) -> str:
         """In a few words."""
@@ -130,13 +140,16 @@ class Fleet:
         self._move(plan, states)
 
         def up(target: Target, tell: deploy.Tell, log: deploy.Log | None) -> Mapping[str, int]:
-            return deploy.up(target, tell, log, self._inputs.of(StackName.of(target.stack)))
+            return deploy.up(target, tell, log, states.get(target.stack))
 
-        self._run(up, [plan.platform] if plan.platform in chosen else [])
-        if self.failed:
-            self._leave([each for each in plan.groups if each in chosen], "the platform's stack failed")
-            return
-        self._run(up, [each for each in plan.groups if each in chosen])
+        try:
+            self._run(up, [plan.platform] if plan.platform in chosen else [])
+            if self.failed:
+                self._leave([each for each in plan.groups if each in chosen], "the platform's stack failed")
+                return
+            self._run(up, [each for each in plan.groups if each in chosen])
+        finally:
+            self._remember()
         self._take_away([each for each in plan.leftover if each in chosen])
         self._sweep([each.stack for each in self.outcomes if not each.error and not each.left_alone])
 
@@ -192,8 +205,10 @@ class Fleet:
 
     def _begin(self) -> tuple[Plan, frozenset[StackName]]:
         """Which stacks there are and shall be, and which of them were asked for."""
-        self.shared = deploy.configure(self.target, self.profile.name)
         self.there = deploy.stacks(self.target)
+        new = self.target.stack not in self.there
+        self.shared = deploy.configure(self.target, self.profile.name, new=new)
+        self.there = {self.target.stack: "", **self.there}
         plan = Plan.of(self.profile, self.target.stack, self.there)
         return plan, plan.chosen(self.only)
 
@@ -201,21 +216,26 @@ class Fleet:
         """Those of them that may have anything to do."""
         if self.every:
             return chosen
-        cut_off = deploy.cut_off(self.target)
-
-        def same(stack: StackName) -> bool:
-            written = self.there.get(str(stack))
-            return (
-                bool(written)
-                and str(stack) not in cut_off
-                and deploy.made_from(self._at(stack), str(written)) == self._inputs.of(stack)
-            )
-
-        ordered = sorted(chosen, key=str)
-        with ThreadPoolExecutor(self.jobs) as pool:
-            left = {stack for stack, alone in zip(ordered, pool.map(same, ordered), strict=True) if alone}
-        self.outcomes += [Outcome(str(each), left_alone=True) for each in ordered if each in left]
+        cut_off, lines = deploy.cut_off(self.target), deploy.made_from(self.target)
+        left = {
+            each
+            for each in chosen
+            if str(each) not in cut_off and (written := self.there.get(str(each)))
+            if lines.get(str(each)) == made.line(self._inputs.of(each), written)
+        }
+        self.outcomes += [Outcome(str(each), left_alone=True) for each in sorted(left, key=str)]
         return chosen - left
+
+    def _remember(self) -> None:
+        """Tell the cluster what the stacks that were deployed came from."""
+        done = {each.stack: each for each in self.outcomes if each.ended}
+        written = deploy.stacks(self.target) if done else {}
+        lines = {
+            stack: made.line(self._inputs.of(StackName.of(stack)), written[stack])
+            for stack, outcome in done.items()
+            if outcome.wrote(written.get(stack, ""))
+        }
+        deploy.remember(self.target, lines)
 
     def _at(self, stack: str | StackName) -> Target:
         return replace(self.target, stack=str(stack))
@@ -296,7 +316,8 @@ class Fleet:
                             lambda said: progress.update(task, said=said),
                             lambda line: print(line, file=log, flush=True),
                         )
-                    outcome = Outcome(str(stack), changes, seconds=time.monotonic() - began)
+                    seconds = time.monotonic() - began
+                    outcome = Outcome(str(stack), changes, seconds=seconds, ended=datetime.now(UTC))
                 except DeployError as problem:
                     outcome = Outcome(str(stack), error=str(problem), seconds=time.monotonic() - began)
                 progress.update(task, said=outcome.said)

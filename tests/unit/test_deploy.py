@@ -194,7 +194,7 @@ def test_on_a_cluster_of_ones_own_too_what_volumes_cannot_follow_is_refused(
     monkeypatch.setattr(current, "current_context", lambda path: current.Context("staging", "https://x", ""))
     monkeypatch.setattr(current, "_target", lambda *given: target)
     monkeypatch.setattr(fleet, "LOGS", tmp_path / "logs")
-    monkeypatch.setattr(deploy, "configure", lambda *given: deploy.Settings("dev", "s"))
+    monkeypatch.setattr(deploy, "configure", lambda *given, new: deploy.Settings("dev", "s"))
     monkeypatch.setattr(deploy, "stacks", lambda target: {"s": ""})
     root = {"type": "pulumi:pulumi:Stack", "outputs": {"fixed": fixed.record(load("local"))}}
     held = {"manifest": {}, "resources": [root]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from modules.kit.credentials import Credentials
 from modules.kit.parts import StackName, Stacks, group_of
 from profiles.load import load
 from profiles.model import Profile
-from stacks import deploy
-from stacks.deploy import CHECKOUT, Target
+from stacks import made
+from stacks.deploy import CHECKOUT
+from stacks.fleet import Outcome
 from stacks.inputs import TENANTS_OWN, Inputs
 from stacks.platform import platform
 from tests.conftest import record
@@ -147,31 +149,42 @@ def test_code_pins_and_configuration_concern_every_stack(checkout: Path, path: s
     assert concerns or found() == before
 
 
-_HASH = "a" * 64
+_ENDED = datetime(2026, 1, 1, 0, 0, 5, 500_000, UTC)
 
 
 @pytest.mark.parametrize(
-    ("last", "found"),
+    ("outcome", "when", "its"),
     [
-        ({}, _HASH),
-        ({"result": "failed"}, None),
-        ({"kind": "destroy"}, None),
-        ({"kind": "refresh"}, None),
-        ({"message": "by hand"}, None),
-        ({"message": ""}, None),
-        ({"endTime": "2026-01-01T00:00:04.000Z"}, None),
-        ({"startTime": "2026-01-01T00:00:06.000Z", "endTime": "2026-01-01T00:00:07.000Z"}, None),
-        (None, None),
+        (Outcome("s", seconds=3, ended=_ENDED), "2026-01-01T00:00:05.231Z", True),
+        (Outcome("s", seconds=0.2, ended=_ENDED), "2026-01-01T00:00:05Z", True),
+        (Outcome("s", seconds=3, ended=_ENDED), "2026-01-01T00:00:05.900Z", False),
+        (Outcome("s", seconds=3, ended=_ENDED), "2026-01-01T00:00:01.200Z", False),
+        (Outcome("s", seconds=3, ended=_ENDED), "", False),
+        (Outcome("s", error="no"), "2026-01-01T00:00:05.231Z", False),
+        (Outcome("s", left_alone=True), "2026-01-01T00:00:05.231Z", False),
     ],
 )
-def test_only_a_deployment_that_succeeded_and_was_the_last_to_write_says_what_a_state_came_from(
-    last: Mapping[str, str] | None, found: str | None, monkeypatch: pytest.MonkeyPatch
+def test_a_state_that_another_has_written_since_is_not_taken_for_what_a_run_came_to(
+    outcome: Outcome, when: str, its: bool
 ) -> None:
-    usual = {
-        "kind": "update", "result": "succeeded", "message": f"from inputs {_HASH}",
-        "startTime": "2026-01-01T00:00:01.000Z", "endTime": "2026-01-01T00:00:05.000Z"
-    }  # fmt: skip
-    history = [] if last is None else [{**usual, **last}]
-    monkeypatch.setattr(deploy, "_pulumi", lambda *given: json.dumps(history))
-    target = Target("s", Path("k"), "", Path("h"), "file:///b", Path("p"))
-    assert deploy.made_from(target, "2026-01-01T00:00:05.231Z") == found
+    assert outcome.wrote(when) is its
+
+
+def test_the_last_stack_that_goes_takes_the_clusters_record_along_and_no_other_does() -> None:
+    asked: list[tuple[str, ...]] = []
+    held = {"data": {"one": "a 1", "two": "b 2"}}
+
+    def kubectl(*words: str, stdin: str | None = None) -> str:
+        asked.append(words)
+        return json.dumps(held) if words[0] == "get" else ""
+
+    made.forget({"one"}, kubectl)
+    assert [words[0] for words in asked] == ["get", "patch"]
+    assert json.loads(asked[-1][-1]) == {"data": {"one": None}}
+    asked.clear()
+    made.forget({"one", "two"}, kubectl)
+    assert [words[0] for words in asked] == ["get", "patch", "delete"]
+
+
+def test_a_cluster_that_was_told_nothing_knows_of_no_stack() -> None:
+    assert made.found(lambda *words, **more: "") == {}

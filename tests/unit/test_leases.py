@@ -106,7 +106,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
 
     for name in ("up", "destroy"):
         monkeypatch.setattr(automation.Stack, name, operation(name))
-    monkeypatch.setattr(deploy, "_settled", lambda target: Stack())
+    monkeypatch.setattr(deploy, "_settled", lambda *given: Stack())
     return done
 
 
