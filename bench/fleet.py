@@ -126,7 +126,7 @@ def _plain(value: Any) -> Any:
 def main() -> int:
     """Measure, print a table for each number of tenants; 0 when every run did what it should."""
     parser = argparse.ArgumentParser(prog="python -m bench.fleet", description=__doc__)
-    parser.add_argument("--tenants", type=int, nargs="+", default=[10, 50, 100])
+    parser.add_argument("--tenants", type=int, nargs="+", default=[10, 50, 100, 300, 1000])
     parser.add_argument("--jobs", type=int, default=2, help="how many each tenant queues (default: 2)")
     arguments = parser.parse_args()
     for number in arguments.tenants:
