@@ -35,7 +35,7 @@ from stacks.deploy import config_file
 
 _PROFILE: Final = "local-bench"
 _PLATFORM: Final = f"{_PROFILE}-current"
-_OF_A_GROUP: Final = 10
+_OF_A_GROUP: Final = 15
 _HELM: Final = GoProgram(
     "helm", Path(__file__).parent / "helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm", seconds=110
 )

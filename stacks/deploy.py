@@ -27,7 +27,7 @@ from pulumi.automation.events import EngineEvent
 
 from profiles import fixed
 from stacks import leases, made, orphans
-from stacks.locks import Lock, locks
+from stacks.backend import Lock, locks, states
 from stacks.orphans import Key
 
 PROJECT = "longhouse"
@@ -182,7 +182,12 @@ def _pulumi(target: Target, *words: str, stdin: str | None = None) -> str:
 
 
 def stacks(target: Target) -> Mapping[str, str]:
-    """Every stack that the target's backend has of the project, with when its state was written last (RFC 3339; empty where it never was)."""
+    """Every stack that the target's backend has of the project, with its state's version: another one once it has been written again. Raises DeployError when the
+    backend does not answer.
+    """
+    with _answering(target):
+        if (found := states(target.backend, PROJECT)) is not None:
+            return found
     listed = json.loads(_pulumi(target, "stack", "ls", "--json"))
     return {str(each["name"]).rpartition("/")[2]: str(each.get("lastUpdate") or "") for each in listed}
 
@@ -287,8 +292,14 @@ def deployed(held: automation.Deployment) -> fixed.Record:
 
 def holders(target: Target) -> tuple[Lock, ...]:
     """Who is at work on the stack, as far as its backend says. Raises DeployError when that does not answer."""
-    try:
+    with _answering(target):
         return locks(target.backend, PROJECT, target.stack)
+
+
+@contextmanager
+def _answering(target: Target) -> Iterator[None]:
+    try:
+        yield
     except (BotoCoreError, ClientError) as problem:
         raise DeployError(f"the backend {target.backend} does not answer: {problem}") from None
 

@@ -18,11 +18,11 @@ from rich.console import Console
 from profiles.load import load
 from profiles.problems import ProfileError
 from stacks import deploy, leases
+from stacks.backend import Lock
 from stacks.current import ask, reached
 from stacks.deploy import DeployError, Target
 from stacks.fleet import Plan
 from stacks.leases import Kubectl
-from stacks.locks import Lock
 from stacks.orphans import Key, Labelled, labelled, orphans
 
 _KEEPS: Final = frozenset(

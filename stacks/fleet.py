@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -86,15 +86,8 @@ class Outcome:
     left_alone: bool = False
     """Whether it was not even looked at, since it would be made from what it was made from last."""
 
-    ended: datetime | None = None
-
-    def wrote(self, when: str) -> bool:
-        """Whether a state that was written ``when`` (RFC 3339) is what this came to, and not another's."""
-        if self.error or self.ended is None or not when:
-            return False
-        # A state's time may have been cut to seconds.
-        began = self.ended - timedelta(seconds=self.seconds + 1)
-        return began <= datetime.fromisoformat(when) <= self.ended
+    version: str = ""
+    """Of the state that it came to, where it was deployed."""
 
     @property
     def said(self) -> str:
@@ -126,7 +119,7 @@ class Fleet:
 
     outcomes: list[Outcome] = field(default_factory=list)
     there: Mapping[str, str] = field(default_factory=dict)
-    """Stacks, with when their states were written last."""
+    """Stacks, with the versions of their states."""
 
     shared: Settings | None = None
 
@@ -220,20 +213,18 @@ class Fleet:
         left = {
             each
             for each in chosen
-            if str(each) not in cut_off and (written := self.there.get(str(each)))
-            if lines.get(str(each)) == made.line(self._inputs.of(each), written)
+            if str(each) not in cut_off and (version := self.there.get(str(each)))
+            if lines.get(str(each)) == made.line(self._inputs.of(each), version)
         }
         self.outcomes += [Outcome(str(each), left_alone=True) for each in sorted(left, key=str)]
         return chosen - left
 
     def _remember(self) -> None:
         """Tell the cluster what the stacks that were deployed came from."""
-        done = {each.stack: each for each in self.outcomes if each.ended}
-        written = deploy.stacks(self.target) if done else {}
+        deployed = [each for each in self.outcomes if each.version]
         lines = {
-            stack: made.line(self._inputs.of(StackName.of(stack)), written[stack])
-            for stack, outcome in done.items()
-            if outcome.wrote(written.get(stack, ""))
+            each.stack: made.line(self._inputs.of(StackName.of(each.stack)), each.version)
+            for each in deployed
         }
         deploy.remember(self.target, lines)
 
@@ -316,8 +307,12 @@ class Fleet:
                             lambda said: progress.update(task, said=said),
                             lambda line: print(line, file=log, flush=True),
                         )
-                    seconds = time.monotonic() - began
-                    outcome = Outcome(str(stack), changes, seconds=seconds, ended=datetime.now(UTC))
+                    outcome = Outcome(
+                        str(stack),
+                        changes,
+                        seconds=time.monotonic() - began,
+                        version=deploy.stacks(self.target).get(str(stack), ""),
+                    )
                 except DeployError as problem:
                     outcome = Outcome(str(stack), error=str(problem), seconds=time.monotonic() - began)
                 progress.update(task, said=outcome.said)

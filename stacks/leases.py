@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from modules.kit.labels import PREFIX
-from stacks.locks import Lock
+from stacks.backend import Lock
 
 Kubectl = Callable[..., str]
 """Runs kubectl with words and ``stdin``, gives what it prints, and raises when it fails."""

@@ -1,6 +1,6 @@
 """What each stack was last made from, as the cluster was told: a ConfigMap of the cluster that is deployed to, a line for each stack.
 
-A line names the inputs and when the state was written that came of them. It holds as long as that is the state: whoever writes another, by whatever
+A line names the inputs and the version of the state that came of them. It holds as long as that is the state: whoever writes another, by whatever
 command, has it looked at again, and so has a cluster that was made anew.
 """
 
@@ -17,9 +17,9 @@ _NAME: Final = "longhouse-stacks"
 _HOME: Final = "--namespace=kube-system"
 
 
-def line(inputs: str, written: str) -> str:
-    """What is told of a stack made from the ``inputs``, whose state was ``written`` then (RFC 3339)."""
-    return f"{inputs} {written}"
+def line(inputs: str, version: str) -> str:
+    """What is told of a stack made from the ``inputs``, whose state has that ``version``."""
+    return f"{inputs} {version}"
 
 
 def found(kubectl: Kubectl) -> Mapping[str, str]:

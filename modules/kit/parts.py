@@ -25,7 +25,7 @@ class Stacks(Model):
     """How the environment is cut into stacks."""
 
     groups: Annotated[int, Field(ge=1, le=MOST_GROUPS)]
-    """Number of groups that tenants are put in, each a stack of its own beside the platform's. About one for 10 tenants. Another number moves some tenants to other stacks, which `python -m stacks.fleet up` does without touching what they have."""
+    """Number of groups that tenants are put in, each a stack of its own beside the platform's. About one for 15 tenants. Another number moves some tenants to other stacks, which `python -m stacks.fleet up` does without touching what they have."""
 
 
 @dataclass(frozen=True)

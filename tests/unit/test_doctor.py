@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from stacks.backend import Lock
 from stacks.deploy import Target
 from stacks.doctor import Held, faults
-from stacks.locks import Lock
 from stacks.orphans import Labelled
 
 _CONFIG_MAP = {"urn": "u::a", "type": "kubernetes:core/v1:ConfigMap", "id": "here/a"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from profiles.load import load
 from profiles.model import Profile
 from stacks import made
 from stacks.deploy import CHECKOUT
-from stacks.fleet import Outcome
 from stacks.inputs import TENANTS_OWN, Inputs
 from stacks.platform import platform
 from tests.conftest import record
@@ -147,27 +145,6 @@ def test_code_pins_and_configuration_concern_every_stack(checkout: Path, path: s
         file.write("# more\n")
     assert all(new != old for new, old in zip(found(), before, strict=True)) is concerns
     assert concerns or found() == before
-
-
-_ENDED = datetime(2026, 1, 1, 0, 0, 5, 500_000, UTC)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "when", "its"),
-    [
-        (Outcome("s", seconds=3, ended=_ENDED), "2026-01-01T00:00:05.231Z", True),
-        (Outcome("s", seconds=0.2, ended=_ENDED), "2026-01-01T00:00:05Z", True),
-        (Outcome("s", seconds=3, ended=_ENDED), "2026-01-01T00:00:05.900Z", False),
-        (Outcome("s", seconds=3, ended=_ENDED), "2026-01-01T00:00:01.200Z", False),
-        (Outcome("s", seconds=3, ended=_ENDED), "", False),
-        (Outcome("s", error="no"), "2026-01-01T00:00:05.231Z", False),
-        (Outcome("s", left_alone=True), "2026-01-01T00:00:05.231Z", False),
-    ],
-)
-def test_a_state_that_another_has_written_since_is_not_taken_for_what_a_run_came_to(
-    outcome: Outcome, when: str, its: bool
-) -> None:
-    assert outcome.wrote(when) is its
 
 
 def test_the_last_stack_that_goes_takes_the_clusters_record_along_and_no_other_does() -> None:

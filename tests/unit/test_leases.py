@@ -14,8 +14,8 @@ import pytest
 from pulumi import automation
 
 from stacks import deploy, leases, orphans
+from stacks.backend import Lock
 from stacks.deploy import DeployError, Target
-from stacks.locks import Lock
 from stacks.orphans import Labelled
 
 _TARGET = Target("s", Path("k"), "", Path("h"), "file:///b", Path("p"))
