@@ -78,7 +78,8 @@ class File:
 
 def locks(backend: str, project: str, stack: str) -> tuple[Lock, ...]:
     """The locks of a stack; none for a backend that has them elsewhere. Raises botocore's errors when a bucket does not answer."""
-    return tuple(_lock(json.loads(each.read())) for each in _files(backend, f"{_LOCKS}/{project}/{stack}/"))
+    there = _files(backend, f"{_LOCKS}/{project}/{stack}/")
+    return tuple(_lock(json.loads(each.read())) for each in there if each.name.endswith(".json"))
 
 
 def states(backend: str, project: str) -> Mapping[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -48,6 +49,16 @@ def test_a_state_that_is_written_again_is_another_version_and_the_others_stay(
     assert before
     assert after
     assert {name for name in before if before[name] != after[name]} == {"onprem"}
+
+
+def test_a_lock_is_read_and_what_lies_beside_it_is_not(folder: Path) -> None:
+    locks = folder / ".pulumi" / "locks" / "organization" / "longhouse" / "onprem"
+    locks.mkdir(parents=True)
+    held = {"username": "ada", "hostname": "desk", "pid": 7, "timestamp": "2026-01-01T00:00:00Z"}
+    (locks / "one.json").write_text(json.dumps(held))
+    (locks / "one.json.attrs").write_text("{}")
+    found = backend.locks(f"file://{folder}", "longhouse", "onprem")
+    assert found == (backend.Lock("ada", "desk", 7, "2026-01-01T00:00:00Z"),)
 
 
 def test_an_empty_folder_has_no_stacks(tmp_path: Path) -> None:
