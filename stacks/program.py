@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pulumi
 
 from modules.kit.credentials import FIRST_EPOCH, Credentials
@@ -11,11 +13,14 @@ from profiles.load import load
 from stacks.keeping import keep_tenants
 from stacks.platform import platform
 
+_profile = cache(load)
+"""Programs of one process are of one moment: a thousand tenants are read once, not once for each stack."""
+
 
 def program() -> None:
     """Declare it, to the engine that runs this. Raises ProfileError and LetGoError."""
     config = pulumi.Config()
-    profile = load(config.require("profile"))
+    profile = _profile(config.require("profile"))
     part = profile.part(StackName.of(pulumi.get_stack()).group)
     keep_tenants(part, profile.tenants)
     deployed = platform(

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -67,6 +68,7 @@ class Part:
         return cls(group is None, frozenset(here))
 
 
+@cache
 def group_of(tenant: str, groups: int) -> int:
     """The tenant's group, from 1: the one whose hash together with the tenant's name is the highest.
 
