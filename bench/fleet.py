@@ -1,7 +1,7 @@
 """``python -m bench.fleet``: a fleet of N tenants, created, looked at again and changed, beside kubectl and Helm with the same objects.
 
-``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server of its own, without nodes, and the
-platform has simulated nodes, and so no stores. Runs are of one session on one machine: ratios can be compared, seconds only where nothing else runs.
+``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server and Kubernetes' controllers of its own,
+without nodes, and the platform has simulated nodes, and so no stores. Runs are of one session on one machine: ratios can be compared, seconds only where nothing else runs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +54,7 @@ class Place:
 
     @property
     def groups(self) -> int:
-        return max(2, -(-self.tenants // _OF_A_GROUP))
+        return max(1, -(-self.tenants // _OF_A_GROUP))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -137,17 +138,11 @@ def main() -> int:
 
 def _bench(number: int, jobs: int, folder: Path) -> None:
     programs = Programs.on_path()
-    manager = shutil.which("kube-controller-manager")
-    assert manager, "kube-controller-manager is not on PATH: `python -m sandbox pulumi` says where it is"
     shutil.copytree(DIRECTORY, folder / "profiles", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     install_provider(folder / "pulumi")
     for each in ("fleet", "kubectl", "helm"):
         (folder / each).mkdir()
-    with (
-        api_server.started(folder / "fleet", programs) as server,
-        api_server.controllers(server, Path(manager)),
-    ):
-        server.wait()
+    with _cluster(folder / "fleet", programs) as server:
         place = Place(folder, server, number)
         try:
             place.write()
@@ -170,12 +165,23 @@ def _bench(number: int, jobs: int, folder: Path) -> None:
             for group in (None, *range(1, place.groups + 1)):
                 config_file(str(StackName(_PLATFORM, group))).unlink(missing_ok=True)
     title = f"{number} tenants in {place.groups} groups, {len(objects)} objects, {states:.1f} MB of states"
-    with api_server.started(folder / "kubectl", programs) as server:
-        server.wait()
+    with _cluster(folder / "kubectl", programs) as server:
         least = [measure(what, lambda: _apply(server, objects)) for what in ("create", "no change")]
         _print(title, runs, least, _release(folder / "helm", programs, objects))
         if jobs:
             _tell(crowd(server, objects, jobs))
+
+
+@contextmanager
+def _cluster(folder: Path, programs: Programs) -> Iterator[ApiServer]:
+    manager = shutil.which("kube-controller-manager")
+    assert manager, "kube-controller-manager is not on PATH: `python -m sandbox pulumi` says where it is"
+    with (
+        api_server.started(folder, programs) as server,
+        api_server.controllers(server, Path(manager)),
+    ):
+        server.wait()
+        yield server
 
 
 def _apply(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> None:
@@ -207,8 +213,7 @@ def _release(folder: Path, programs: Programs, objects: Sequence[Mapping[str, An
     (chart / "templates" / "objects.yaml").write_text(written)
     (chart / "crds" / "kinds.yaml").write_text("\n---\n".join(json.dumps(each) for each in kinds))
     found: list[Run | str] = []
-    with api_server.started(folder, programs) as server:
-        server.wait()
+    with _cluster(folder, programs) as server:
         env = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HELM_CACHE_HOME": str(folder / "cache")}
         words = (
             helm,

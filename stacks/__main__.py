@@ -1,5 +1,10 @@
-"""What `pulumi up` runs."""
+"""What `pulumi up` runs. The fleet has looked at every stack's state before it deploys one, and runs the program alone."""
 
-from stacks.program import program
+import pulumi
 
-program()
+from stacks.keeping import keep_tenants
+from stacks.program import program, wanted
+
+profile, part = wanted()
+keep_tenants(part, profile.tenants)
+pulumi.run(program)

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -218,12 +218,12 @@ def preview(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, 
     return _attempt(partial(_settled(target).preview, program=_program, refresh=cut_off_before), tell, log)
 
 
-def _program() -> None:
+def _program() -> Awaitable[None]:
     """What a plain `pulumi up` runs, here in this process: Pulumi would start two language hosts, a pip and a Python that imports it all, for each stack."""
     # Half of a command's time, and most commands deploy nothing.
     from stacks.program import program
 
-    program()
+    return program()
 
 
 def destroy(target: Target, tell: Tell, log: Log | None = None) -> Mapping[str, int]:

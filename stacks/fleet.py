@@ -34,6 +34,9 @@ from stacks.current import ask, reached
 from stacks.deploy import DeployError, Settings, Target
 from stacks.inputs import Inputs
 
+_NOTHING: Final = automation.Deployment(3, {})
+"""What a stack holds that has just been made."""
+
 _WAY_OUT: Final = "deploy it as a new stack on another cluster, and restore the backups there"
 LOGS: Final = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "longhouse" / "fleet"
 
@@ -118,8 +121,11 @@ class Fleet:
     """Whether to look at stacks that would be made from what they were made from last, too."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    there: Mapping[str, str] = field(default_factory=dict)
+    there: dict[str, str] = field(default_factory=dict)
     """Stacks, with the versions of their states."""
+
+    configured: set[str] = field(default_factory=set)
+    """Groups' stacks that have what they share with the platform's."""
 
     shared: Settings | None = None
 
@@ -133,14 +139,16 @@ class Fleet:
         self._move(plan, states)
 
         def up(target: Target, tell: deploy.Tell, log: deploy.Log | None) -> Mapping[str, int]:
-            return deploy.up(target, tell, log, states.get(target.stack))
+            return deploy.up(target, tell, log, states.get(target.stack, _NOTHING))
 
+        groups = [each for each in plan.groups if each in chosen]
         try:
-            self._run(up, [plan.platform] if plan.platform in chosen else [])
+            with self._making([str(each) for each in groups if str(each) not in self.there]):
+                self._run(up, [plan.platform] if plan.platform in chosen else [])
             if self.failed:
-                self._leave([each for each in plan.groups if each in chosen], "the platform's stack failed")
+                self._leave(groups, "the platform's stack failed")
                 return
-            self._run(up, [each for each in plan.groups if each in chosen])
+            self._run(up, groups)
         finally:
             self._remember()
         self._take_away([each for each in plan.leftover if each in chosen])
@@ -175,7 +183,7 @@ class Fleet:
 
     def status(self) -> None:
         """Print what each stack holds and what the profile puts in it."""
-        self.there = deploy.stacks(self.target)
+        self.there = dict(deploy.stacks(self.target))
         plan = Plan.of(self.profile, self.target.stack, self.there)
         states = self._states(plan.everything)
         table = Table(Column("stack", no_wrap=True), "in the profile", "deployed", "resources", "last change")
@@ -198,7 +206,7 @@ class Fleet:
 
     def _begin(self) -> tuple[Plan, frozenset[StackName]]:
         """Which stacks there are and shall be, and which of them were asked for."""
-        self.there = deploy.stacks(self.target)
+        self.there = dict(deploy.stacks(self.target))
         new = self.target.stack not in self.there
         self.shared = deploy.configure(self.target, self.profile.name, new=new)
         self.there = {self.target.stack: "", **self.there}
@@ -263,8 +271,24 @@ class Fleet:
 
     def _configure(self, stack: str) -> None:
         """Give a group's stack what it shares with the platform's."""
-        deploy.configure(self._at(stack), self.profile.name, self.shared, new=stack not in self.there)
-        self.there = {**self.there, stack: self.there.get(stack, "")}
+        if stack not in self.configured:
+            deploy.configure(self._at(stack), self.profile.name, self.shared, new=stack not in self.there)
+            self.there.setdefault(stack, "")
+            self.configured.add(stack)
+
+    @contextmanager
+    def _making(self, stacks: Sequence[str]) -> Iterator[None]:
+        """Make these meanwhile, as far as it gets: deploying the platform's stack is waiting for the cluster, for the most part.
+
+        One that Pulumi refuses to make is tried again when its turn comes, and told then.
+        """
+        with ThreadPoolExecutor(1) as pool:
+            for each in stacks:
+                pool.submit(self._configure, each)
+            try:
+                yield
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _list(self, wanted: Iterable[moving.Move], what: str) -> None:
         for each in wanted:
@@ -274,7 +298,7 @@ class Fleet:
         def gone(target: Target, tell: deploy.Tell, log: deploy.Log | None) -> Mapping[str, int]:
             changes = deploy.destroy(target, tell, log)
             deploy.forget(target)
-            self.there = {name: when for name, when in self.there.items() if name != target.stack}
+            del self.there[target.stack]
             return changes
 
         self._run(gone, stacks)

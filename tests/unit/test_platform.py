@@ -17,6 +17,7 @@ from modules.kit import names as platform_names
 from modules.kit.credentials import Credentials
 from profiles import fixed, kept
 from profiles.load import load, names
+from stacks import program
 from stacks.platform import platform
 from tests.conftest import Recording, record
 from tests.shipped import MASTER, declared
@@ -143,13 +144,17 @@ def test_the_program_declares_the_profile_that_the_stack_names(
     settings = {"longhouse:profile": profile, "longhouse:masterSecret": MASTER.hex()}
     exported: dict[str, object] = {}
     monkeypatch.setattr(pulumi, "export", lambda name, value: exported.update({name: value}))
+    entered: list[object] = []
+    monkeypatch.setattr(pulumi, "run", entered.append)
     monkeypatch.delitem(sys.modules, "stacks.__main__", raising=False)
 
-    def program() -> None:
+    def run() -> None:
         pulumi.runtime.set_all_config(settings)
         importlib.import_module("stacks.__main__")
+        assert entered == [program.program]
+        program.declare()
 
-    recorded = record(program)
+    recorded = record(run)
     assert {each.urn for each in recorded.resources} == {each.urn for each in declared(profile).resources}
     assert exported == {
         "profile": profile,
