@@ -1,7 +1,7 @@
 """``python -m bench.fleet``: a fleet of N tenants, created, looked at again and changed, beside kubectl and Helm with the same objects.
 
-``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server and Kubernetes' controllers of its own,
-without nodes, and the platform has simulated nodes, and so no stores. Runs are of one session on one machine: ratios can be compared, seconds only where nothing else runs.
+``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server of its own, without nodes, and the
+platform has simulated nodes, and so no stores. Runs are of one session on one machine: ratios can be compared, seconds only where nothing else runs.
 """
 
 from __future__ import annotations
@@ -23,50 +23,28 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from bench.control import Environment, apply, kinds
 from bench.measured import Run, measure
 from bench.queues import Crowd, crowd
-from modules.kit.parts import StackName
 from policies import api_server
-from policies.api_server import ApiServer, Programs
-from profiles.load import DIRECTORY
+from policies.api_server import Programs
 from sandbox.golang import GoProgram
-from sandbox.places import CHECKOUT
-from sandbox.platform import install_provider
-from stacks.deploy import config_file
 
-_PROFILE: Final = "local-bench"
-_PLATFORM: Final = f"{_PROFILE}-current"
 _OF_A_GROUP: Final = 15
 _HELM: Final = GoProgram(
     "helm", Path(__file__).parent / "helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm", seconds=110
 )
-_SECRET: Final = "4dabf18193072939515e22adb298388d"
-"""Key of a secret in a state (Pulumi's resource.SigKey)."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A cluster, profiles and a Pulumi home of the bench's own."""
+class Place(Environment):
+    """An environment with so many tenants."""
 
-    folder: Path
-    server: ApiServer
     tenants: int
 
     @property
     def groups(self) -> int:
         return max(1, -(-self.tenants // _OF_A_GROUP))
-
-    @property
-    def environment(self) -> dict[str, str]:
-        mine = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
-        return {
-            **mine,
-            "KUBECONFIG": str(self.server.kubeconfig),
-            "LONGHOUSE_PROFILES": str(self.folder / "profiles"),
-            "PULUMI_HOME": str(self.folder / "pulumi"),
-            "XDG_DATA_HOME": str(self.folder / "data"),
-            "XDG_STATE_HOME": str(self.folder / "logs"),
-        }
 
     def write(self, viewers: str = "readers", more: int = 0) -> None:
         """The profile, with so many tenants ``more``; the first one's people are ``viewers``."""
@@ -81,47 +59,14 @@ class Place:
             f"tenant{number}": {**record, "groups": {"viewer": ["readers" if number else viewers], **people}}
             for number in range(self.tenants + more)
         }
-        profile = {
-            "extends": "local-simulated",
-            "description": "A fleet to measure.",
-            "stacks": {"groups": self.groups},
-            "cluster": {"pod_cidr": "10.128.0.0/12"},
-            "node_pools": {"general": {"nodes": self.tenants + 1}},
-            "tenants": {"atlas": None, "borealis": None, **made},
-        }
-        (self.folder / "profiles" / f"{_PROFILE}.yaml").write_text(yaml.safe_dump(profile))
-
-    def fleet(self, *words: str) -> None:
-        command = [sys.executable, "-m", "stacks.fleet", *words, f"--profile={_PROFILE}", "--yes"]
-        subprocess.run(command, check=True, env=self.environment, cwd=CHECKOUT, stdin=subprocess.DEVNULL)
-
-    @property
-    def states(self) -> dict[str, float]:
-        """Size of each stack's state, in MB."""
-        folder = self.folder / "data" / "longhouse" / "state" / ".pulumi" / "stacks"
-        return {each.stem: each.stat().st_size / 1e6 for each in folder.rglob("*.json")}
-
-    def objects(self) -> Iterator[dict[str, Any]]:
-        """Every object of the cluster that a state holds, as it was declared."""
-        env = {
-            **self.environment,
-            "PULUMI_BACKEND_URL": f"file://{self.folder}/data/longhouse/state",
-            "PULUMI_CONFIG_PASSPHRASE_FILE": f"{self.folder}/data/longhouse/passphrase",
-        }
-        for stack in self.states:
-            words = ["pulumi", "stack", "export", "--show-secrets", "--stack", stack]
-            done = subprocess.run(words, check=True, capture_output=True, text=True, env=env, cwd=CHECKOUT)
-            for each in json.loads(done.stdout)["deployment"]["resources"]:
-                if each["type"].startswith("kubernetes:") and each.get("id"):
-                    yield _plain(each["inputs"])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        if _SECRET in value:
-            return _plain(json.loads(value["plaintext"]))
-        return {key: _plain(inner) for key, inner in value.items() if not key.startswith("__")}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+        self.write_profile(
+            {
+                "description": "A fleet to measure.",
+                "stacks": {"groups": self.groups},
+                "node_pools": {"general": {"nodes": self.tenants + 1}},
+                "tenants": made,
+            }
+        )
 
 
 def main() -> int:
@@ -138,12 +83,11 @@ def main() -> int:
 
 def _bench(number: int, jobs: int, folder: Path) -> None:
     programs = Programs.on_path()
-    shutil.copytree(DIRECTORY, folder / "profiles", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    install_provider(folder / "pulumi")
     for each in ("fleet", "kubectl", "helm"):
         (folder / each).mkdir()
     with _cluster(folder / "fleet", programs) as server:
         place = Place(folder, server, number)
+        place.prepare()
         try:
             place.write()
             runs = [
@@ -162,11 +106,10 @@ def _bench(number: int, jobs: int, folder: Path) -> None:
             objects = list(place.objects())
             states = sum(place.states.values())
         finally:
-            for group in (None, *range(1, place.groups + 1)):
-                config_file(str(StackName(_PLATFORM, group))).unlink(missing_ok=True)
+            place.forget(place.groups)
     title = f"{number} tenants in {place.groups} groups, {len(objects)} objects, {states:.1f} MB of states"
     with _cluster(folder / "kubectl", programs) as server:
-        least = [measure(what, lambda: _apply(server, objects)) for what in ("create", "no change")]
+        least = [measure(what, lambda: apply(server, objects)) for what in ("create", "no change")]
         _print(title, runs, least, _release(folder / "helm", programs, objects))
         if jobs:
             _tell(crowd(server, objects, jobs))
@@ -184,20 +127,6 @@ def _cluster(folder: Path, programs: Programs) -> Iterator[ApiServer]:
         yield server
 
 
-def _apply(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> None:
-    """Kinds first, then namespaces, then the rest."""
-    kinds, others = _kinds(objects)
-    homes = [each for each in others if each["kind"] == "Namespace"]
-    rest = [each for each in others if each["kind"] != "Namespace"]
-    for part in (kinds, homes, rest):
-        stdin = json.dumps({"apiVersion": "v1", "kind": "List", "items": part})
-        done = server.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=stdin)
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr)
-        if part is kinds:
-            server.established()
-
-
 def _release(folder: Path, programs: Programs, objects: Sequence[Mapping[str, Any]]) -> list[Run | str]:
     """Helm's runs, before a server of its own; instead of one that Helm refuses, its words."""
     helm = _HELM.build()
@@ -207,11 +136,11 @@ def _release(folder: Path, programs: Programs, objects: Sequence[Mapping[str, An
     (chart / "Chart.yaml").write_text(
         yaml.safe_dump({"apiVersion": "v2", "name": "fleet", "version": "1.0.0"})
     )
-    kinds, others = _kinds(objects)
+    of_kinds, others = kinds(objects)
     # Helm would look for templates in what is text to it.
     written = "\n---\n".join(json.dumps(each) for each in others).replace("{{", '{{ "{{" }}')
     (chart / "templates" / "objects.yaml").write_text(written)
-    (chart / "crds" / "kinds.yaml").write_text("\n---\n".join(json.dumps(each) for each in kinds))
+    (chart / "crds" / "kinds.yaml").write_text("\n---\n".join(json.dumps(each) for each in of_kinds))
     found: list[Run | str] = []
     with _cluster(folder, programs) as server:
         env = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HELM_CACHE_HOME": str(folder / "cache")}
@@ -237,12 +166,6 @@ def _release(folder: Path, programs: Programs, objects: Sequence[Mapping[str, An
             seen = measure(what, run)
             found.append(f"{what}: {said[0][-200:]}" if said else seen)
     return found
-
-
-def _kinds(objects: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """Those that define kinds, and the others."""
-    kinds = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
-    return kinds, [each for each in objects if each["kind"] != "CustomResourceDefinition"]
 
 
 def _print(title: str, runs: Sequence[Run], least: Sequence[Run], release: Sequence[Run | str]) -> None:

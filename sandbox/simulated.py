@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from modules.foundation.gpu_pools import placement
@@ -35,15 +36,18 @@ KWOK = Process("kwok")
 
 def start(enter: Callable[..., tuple[str, ...]]) -> None:
     """Start kwok, unless it runs; ``enter`` turns a command into the one that runs it beside the control plane."""
+    KWOK.ensure(enter(*command(BIN / "kwok", KUBECONFIG)))
+
+
+def command(program: Path, kubeconfig: Path) -> tuple[str | Path, ...]:
+    """What runs kwok before the API server that a kubeconfig names."""
     pin = tools.KWOK.program
     module = module_directory(pin.folder, pin.module)
     stages = [*(module / stage for stage in _STAGES), _FILES / "pod-complete.yaml"]
-    KWOK.ensure(
-        enter(
-            BIN / "kwok", f"--kubeconfig={KUBECONFIG}", "--manage-all-nodes=false",
-            f"--manage-nodes-with-annotation-selector={'='.join(_ANNOTATION)}",
-            f"--node-lease-duration-seconds={_LEASE_SECONDS}", *(f"--config={stage}" for stage in stages),
-        )
+    return (
+        program, f"--kubeconfig={kubeconfig}", "--manage-all-nodes=false",
+        f"--manage-nodes-with-annotation-selector={'='.join(_ANNOTATION)}",
+        f"--node-lease-duration-seconds={_LEASE_SECONDS}", *(f"--config={stage}" for stage in stages),
     )  # fmt: skip
 
 
