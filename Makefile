@@ -95,11 +95,13 @@ lock: .venv/ready  ## pin every Python package with its hashes again, from pypro
 	@$(LOCK) --all-extras --group dev --no-emit-package gssapi --no-emit-package requests-gssapi --constraint upstream/clients/requirements.lock \
 		pyproject.toml upstream/clients/requirements.in --output-file requirements.lock
 
-bench: .venv/ready  ## measure: cold and warm `make up`, memory, sizes (WHAT=policies: `make pr` with twenty tenants; WHAT=fleet: 10 to 1,000 tenants beside kubectl and Helm, or TENANTS="10 50")
+bench: .venv/ready  ## measure: cold and warm `make up`, memory, sizes (WHAT=policies: `make pr` with twenty tenants; WHAT=fleet: 10 to 1,000 tenants beside kubectl and Helm, or TENANTS="10 50"; WHAT=gpus: 20 tenants' shares of 1,600 GPUs beside plain Kubernetes, JSON=file)
 ifeq ($(WHAT),policies)
 	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m bench.pull_request
 else ifeq ($(WHAT),fleet)
 	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m bench.fleet $(if $(TENANTS),--tenants $(TENANTS))
+else ifeq ($(WHAT),gpus)
+	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m bench.gpus $(if $(JSON),--json $(JSON))
 else
 	@$(PYTHON) -m bench
 endif

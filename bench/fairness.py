@@ -126,7 +126,7 @@ def between_jobs(held: Sequence[Span], window: Window, gpus: int) -> float:
 
 def waited_for(held: Sequence[Span], window: Window, gpus: int) -> float:
     """The part of the GPUs' time in which they were held by jobs that did not have all of theirs yet."""
-    whole = {}
+    whole: dict[str, float] = {}
     for span in held:
         whole[span.job] = max(span.begun, whole.get(span.job, span.begun))
     early = (
@@ -159,9 +159,7 @@ def centile(values: Iterable[float], of_100: int) -> float:
     return ordered[min(len(ordered) * of_100 // 100, len(ordered) - 1)]
 
 
-def faults(
-    wanted: Mapping[str, float], had: Mapping[str, float], ungiven: float, rounds: float
-) -> list[str]:
+def faults(wanted: Mapping[str, float], had: Mapping[str, float], ungiven: float, rounds: float) -> list[str]:
     """What was promised and did not come true, in words; empty when all of it did.
 
     ``ungiven`` is the part of the GPUs' time that the queues gave to nobody while work waited, ``rounds`` for how many times a job's run time all

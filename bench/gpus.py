@@ -64,14 +64,11 @@ class Load:
 
     @property
     def fault(self) -> str:
-        """Why shares by weight would not be whole jobs, which no queue can cut; empty when they would."""
-        step = sum(self.weights.values()) * self.pods
-        if self.nodes % step or self.nodes < 2 * _QUOTA_NODES * sum(self.weights.values()):
-            return (
-                f"{self.nodes} nodes cannot be shared by the weights of {self.tenants} tenants in jobs of {self.pods}: "
-                f"take a multiple of {step}, twice that or more where jobs have one pod"
-            )
-        return ""
+        """Why shares by weight would not be whole jobs, which no queue can cut, or nothing would be left to borrow; empty when neither is so."""
+        step = sum(self.weights.values()) * max(2 * _QUOTA_NODES, self.pods)
+        if self.nodes % step == 0:
+            return ""
+        return f"{self.nodes} nodes cannot be shared by the weights of {self.tenants} tenants in jobs of {self.pods}: take a multiple of {step}"
 
     @property
     def expected_seconds(self) -> float:
@@ -216,7 +213,7 @@ def _cluster(folder: Path, programs: Programs) -> Iterator[ApiServer]:
 def _run(
     server: ApiServer, profile: Profile, asked: Load, told: Progress, task: str, kueue: int | None
 ) -> Seen:
-    """Submit all jobs, see all of them end. Without a Kueue they are as any cluster's jobs."""
+    """Submit all jobs, see all of them end. Without a Kueue the jobs' label says nothing to anybody."""
     pools = list(profile.node_pools.values())
     with ExitStack() as running:
         running.enter_context(control.nodes(server, simulated.nodes(pools, None)))
@@ -267,7 +264,7 @@ def _job(asked: Load, home: str, name: str, *, queued: bool) -> dict[str, Any]:
         "metadata": {
             "name": name,
             "namespace": home,
-            "labels": {labels.QUEUE: names.GPU_QUEUE} if queued else {},
+            "labels": {labels.QUEUE: names.GPU_QUEUE},
         },
         "spec": {
             "suspend": queued,
