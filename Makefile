@@ -70,7 +70,7 @@ test: .venv/ready  ## everything: static checks, unit tests, then the platform o
 		tests/lifecycle/test_up.py tests/cluster tests/admission tests/lifecycle/test_leaving.py \
 		tests/policies/test_edits.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py \
 		tests/lifecycle/test_down.py tests/lifecycle/test_current.py tests/lifecycle/test_simulated.py \
-		tests/lifecycle/test_fleet.py tests/lifecycle/test_state_in_a_bucket.py tests/lifecycle/test_kills.py
+		tests/lifecycle/test_fleet.py tests/lifecycle/test_shares.py tests/lifecycle/test_state_in_a_bucket.py tests/lifecycle/test_kills.py
 
 check: .venv/ready  ## formatter, linter, types, import directions, generated files
 	@ruff format --check . && ruff check .
