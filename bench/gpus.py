@@ -142,7 +142,7 @@ class Seen:
 
 
 def main() -> int:
-    """Measure, print tables; 0 when the queues did what is promised."""
+    """Measure, print tables; 0 when the queues did what is promised, 130 when interrupted."""
     parser = argparse.ArgumentParser(prog="python -m bench.gpus", description=__doc__)
     parser.add_argument("--nodes", type=int, default=200, help="with eight GPUs each (default: 200)")
     parser.add_argument("--tenants", type=int, default=20, help="default: 20")
@@ -154,8 +154,12 @@ def main() -> int:
     asked = Load(arguments.nodes, arguments.tenants, arguments.jobs, arguments.pods, arguments.seconds)
     if asked.fault:
         parser.error(asked.fault)
-    with tempfile.TemporaryDirectory(prefix="longhouse-bench-") as name:
-        return _bench(asked, Path(name), arguments.json)
+    try:
+        with tempfile.TemporaryDirectory(prefix="longhouse-bench-") as name:
+            return _bench(asked, Path(name), arguments.json)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what it had started has ended\n")
+        return 130
 
 
 def _bench(asked: Load, folder: Path, file: Path | None) -> int:
