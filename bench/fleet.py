@@ -1,6 +1,6 @@
 """``python -m bench.fleet``: a fleet of N tenants, created, looked at again and changed, beside kubectl and Helm with the same objects.
 
-``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server of its own, without nodes, and the
+``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server and Kubernetes' controllers of its own, without nodes, and the
 platform has simulated nodes, and so no stores. Runs are of one session on one machine: ratios can be compared, seconds only where nothing else runs.
 """
 
