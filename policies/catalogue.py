@@ -7,6 +7,7 @@ from typing import Final
 from policies.rule import Rule
 from policies.rules import (
     cost,
+    gpus,
     identity,
     images,
     network,
@@ -25,6 +26,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *network.RULES,
     *identity.RULES,
     *storage.RULES,
+    *gpus.RULES,
     *queues.RULES,
     *residency.RULES,
     *cost.RULES,

@@ -138,6 +138,8 @@ class Claim:
     """Of which objects, or pods, it speaks; of all when None."""
     pods: bool = False
     """Whether it speaks of pods: a fault is then told with the pod's place in its object, and custom resources are looked into too."""
+    home: bool = False
+    """Whether it looks at the namespace too, which an object that is judged alone does not show."""
 
     def concerns(self, kind: str) -> bool:
         """Whether it may have something to say of objects of a kind."""
@@ -148,10 +150,10 @@ class Claim:
         if not self.concerns(resource.kind):
             return
         if not self.pods:
-            yield from self._faults({"object": resource.props})
+            yield from self._faults({"object": resource.props, "home": resource.home})
             return
         for pod in resource.pods:
-            for message in self._faults({"object": resource.props, **_scope(pod)}):
+            for message in self._faults({"object": resource.props, "home": resource.home, **_scope(pod)}):
                 yield pod.where + message
 
     def _faults(self, scope: Scope) -> Iterator[str]:
@@ -177,14 +179,21 @@ class Claim:
         return ("pod", _POD), ("containers", lists)
 
 
-def over_pods(*clauses: Clause, where: Condition | None = None, kinds: tuple[str, ...] = WORKLOADS) -> Claim:
+def over_pods(
+    *clauses: Clause,
+    where: Condition | None = None,
+    kinds: tuple[str, ...] = WORKLOADS,
+    home: bool = False,
+) -> Claim:
     """A claim over pods."""
-    return Claim(kinds, clauses, where, pods=True)
+    return Claim(kinds, clauses, where, pods=True, home=home)
 
 
-def over(kinds: str | tuple[str, ...], *clauses: Clause, where: Condition | None = None) -> Claim:
+def over(
+    kinds: str | tuple[str, ...], *clauses: Clause, where: Condition | None = None, home: bool = False
+) -> Claim:
     """A claim over objects of some kinds."""
-    return Claim((kinds,) if isinstance(kinds, str) else kinds, clauses, where)
+    return Claim((kinds,) if isinstance(kinds, str) else kinds, clauses, where, home=home)
 
 
 def _scope(pod: Pod) -> dict[str, Any]:

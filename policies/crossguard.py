@@ -40,8 +40,8 @@ def policies(rules: Sequence[Rule] = RULES) -> list[Policy]:
     made: list[Policy] = []
     for severity, level in _LEVELS.items():
         held = [rule for rule in rules if rule.severity is severity]
-        resource_rules = [rule for rule in held if isinstance(rule, ResourceRule)]
-        stack_rules = [rule for rule in held if isinstance(rule, StackRule)]
+        resource_rules = [rule for rule in held if isinstance(rule, ResourceRule) and not _needs_home(rule)]
+        stack_rules = [rule for rule in held if isinstance(rule, StackRule) or _needs_home(rule)]
         if resource_rules:
             about = _about("objects", severity, level)
             made.append(ResourceValidationPolicy(validate=_over_resources(resource_rules), **about))
@@ -70,7 +70,12 @@ def _over_resources(rules: Sequence[ResourceRule]) -> Any:
     return validate
 
 
-def _over_stacks(rules: Sequence[StackRule]) -> Any:
+def _needs_home(rule: Rule) -> bool:
+    """Whether the rule looks at an object's namespace, which the engine shows a policy over objects nothing of."""
+    return isinstance(rule, ResourceRule) and isinstance(rule.check, Claim) and rule.check.home
+
+
+def _over_stacks(rules: Sequence[Rule]) -> Any:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
         resources = [
             resource

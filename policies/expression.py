@@ -49,8 +49,8 @@ class Term(ABC):
         """The value in CEL as the start of a longer path."""
         return self.cel
 
-    def __getitem__(self, path: str | tuple[str, ...]) -> At:
-        return At(self, (path,) if isinstance(path, str) else path)
+    def __getitem__(self, path: str | Term | tuple[str | Term, ...]) -> At:
+        return At(self, path if isinstance(path, tuple) else (path,))
 
     def eq(self, other: str | int | bool | Term) -> Condition:
         """Whether it is equal to another value."""
@@ -63,6 +63,14 @@ class Term(ABC):
     def has(self, value: str) -> Condition:
         """Whether it is a list with that in it."""
         return Has(self, value)
+
+    def within(self, words: Term) -> Condition:
+        """Whether it is in a list."""
+        return Within(self, words)
+
+    def ends_with(self, end: Term) -> Condition:
+        """Whether it is a text that ends so."""
+        return EndsWith(self, end)
 
     def matches(self, pattern: str) -> Condition:
         """Whether it is a text in which the pattern is found; of RE2's and Python's common syntax."""
@@ -127,18 +135,18 @@ class Name(Term):
 
 @dataclass(frozen=True)
 class At(Term):
-    """What lies at a path below another value."""
+    """What lies at a path below another value; a step of it may be a value itself, which is known."""
 
     base: Term
-    path: tuple[str, ...]
+    path: tuple[str | Term, ...]
 
     def value(self, scope: Scope) -> Any:
-        return at(self.base.value(scope), *self.path)
+        steps = (step if isinstance(step, str) else step.value(scope) for step in self.path)
+        return at(self.base.value(scope), *steps)
 
     @property
     def optional(self) -> str:
-        steps = (f".?{key}" if _FIELD.fullmatch(key) else f"[?{literal(key)}]" for key in self.path)
-        return self.base.optional + "".join(steps)
+        return self.base.optional + "".join(map(_step, self.path))
 
     @property
     def cel(self) -> str:
@@ -147,6 +155,12 @@ class At(Term):
     def otherwise(self, empty: str) -> str:
         """The value in CEL, or something else where there is none."""
         return f"{self.optional}.orValue({empty})"
+
+
+def _step(key: str | Term) -> str:
+    if isinstance(key, Term):
+        return f"[?{key.cel}]"
+    return f".?{key}" if _FIELD.fullmatch(key) else f"[?{literal(key)}]"
 
 
 @dataclass(frozen=True)
@@ -219,6 +233,35 @@ class Either(Term):
         return f"({self.first.cel} != null ? dyn({self.first.cel}) : dyn({self.second.cel}))"
 
 
+@dataclass(frozen=True)
+class Words(Term):
+    """The words of a text, with a space between, as a list. The text is there, or has another for where it is not (`either`)."""
+
+    whole: Term
+
+    def value(self, scope: Scope) -> Any:
+        found = self.whole.value(scope)
+        return UNKNOWN if found == UNKNOWN else _text(found).split(" ")
+
+    @property
+    def cel(self) -> str:
+        return f"{self.whole.cel}.split(' ')"
+
+
+@dataclass(frozen=True)
+class Home(Name):
+    """The namespace that the object lives in."""
+
+    @property
+    def cel(self) -> str:
+        return "dyn(namespaceObject)"
+
+
+def words(whole: Term) -> Words:
+    """The words of a text; none where there is no text."""
+    return Words(either(whole, ""))
+
+
 def text(*parts: str | Term) -> Text:
     """Texts and values one after the other."""
     return Text(parts)
@@ -241,6 +284,10 @@ META: Final = OBJECT["metadata"]
 NAMESPACE: Final = META["namespace"]
 LABELS: Final = META["labels"]
 SPEC: Final = OBJECT["spec"]
+HOME: Final = Home("home")
+"""The namespace that the object lives in, for claims that say they need it."""
+SAID: Final = HOME["metadata", "annotations"]
+"""What the namespace says of itself."""
 POD: Final = Variable("pod")
 """The pod, or the template of one, that a claim over pods is about."""
 POD_SPEC: Final = POD["spec"]
@@ -394,6 +441,40 @@ class Has(_Of):
     @property
     def cel(self) -> str:
         return f"({literal(self.wanted)} in {list_of(self.term)})"
+
+
+@dataclass(frozen=True)
+class Within(Condition):
+    """That it is in a list."""
+
+    term: Term
+    words: Term
+
+    def holds(self, scope: Scope) -> Truth:
+        found, there = self.term.value(scope), self.words.value(scope)
+        return None if UNKNOWN in (found, there) else found in there
+
+    @property
+    def cel(self) -> str:
+        return f"({self.term.cel} in {self.words.cel})"
+
+
+@dataclass(frozen=True)
+class EndsWith(Condition):
+    """That it is a text that ends so."""
+
+    term: Term
+    end: Term
+
+    def holds(self, scope: Scope) -> Truth:
+        found = (self.term.value(scope), self.end.value(scope))
+        if any(UNKNOWN in each for each in found if isinstance(each, str)):
+            return None
+        return isinstance(found[0], str) and found[0].endswith(found[1])
+
+    @property
+    def cel(self) -> str:
+        return f"{self.term.cel}.endsWith({self.end.cel})"
 
 
 @dataclass(frozen=True)

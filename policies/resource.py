@@ -7,7 +7,7 @@ wrong shape reads as an empty record or as a list of one, so that it lacks whate
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -137,6 +137,8 @@ class Resource:
     name: str
     """Pulumi's name, unique in the stack."""
     props: Record
+    home: Record | str = UNKNOWN
+    """The namespace that the object lives in, as it is declared; `UNKNOWN` where it is not declared beside it."""
 
     @property
     def kind(self) -> str:
@@ -221,4 +223,12 @@ def kubernetes_resources(urn: str, type_token: str, name: str, props: Record) ->
     kind = type_token.removesuffix("List")
     return tuple(
         Resource(urn, kind, f"{name}[{number}]", body) for number, body in enumerate(records(props["items"]))
+    )
+
+
+def at_home(resources: Sequence[Resource]) -> tuple[Resource, ...]:
+    """The resources, each with the namespace that it lives in where that is among them."""
+    homes = {each.object_name: each.props for each in resources if each.kind == NAMESPACE}
+    return tuple(
+        replace(each, home=homes[each.namespace]) if each.namespace in homes else each for each in resources
     )

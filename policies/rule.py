@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from policies.resource import Resource
+from policies.resource import Resource, at_home
 
 SEVERAL: Final = "It takes several objects to see, and the API server sees one at a time."
 """Why a rule over a stack is not enforced in the cluster."""
@@ -31,6 +31,7 @@ class Family(StrEnum):
     NETWORK = "network"
     IDENTITY = "identity"
     STORAGE = "storage"
+    GPUS = "gpus"
     QUEUES = "queues"
     RESIDENCY = "residency"
     COST = "cost"
@@ -182,9 +183,10 @@ def unused(
 def _faults(
     rules: Iterable[Rule], resources: Sequence[Resource], steps: Sequence[Step]
 ) -> Iterator[Violation]:
+    settled = at_home(resources)
     for rule in rules:
         if isinstance(rule, ResourceRule):
-            for resource in resources:
+            for resource in settled:
                 yield from (Violation(rule, resource, message) for message in rule.check(resource))
         elif isinstance(rule, StackRule):
             yield from (Violation(rule, fault.resource, fault.message) for fault in rule.check(resources))

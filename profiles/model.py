@@ -15,7 +15,7 @@ from modules.data.mysql.config import MySql
 from modules.data.object_store.config import ObjectStore
 from modules.foundation.admission.config import Admission
 from modules.foundation.certificates.config import Certificates
-from modules.foundation.gpu_pools.config import NodePool
+from modules.foundation.gpu_pools.config import GpuPrograms, Karpenter, NodePool
 from modules.foundation.queueing.config import Queueing
 from modules.foundation.tenants.config import Departed, Tenant
 from modules.kit.cluster import Cluster, Identity
@@ -54,6 +54,12 @@ class Profile(Model):
 
     node_pools: Annotated[FrozenMap[PoolName, NodePool], Field(min_length=1)]
     """Node pools by name: machines that are alike, where they stand, and the GPUs in them."""
+
+    gpu_programs: GpuPrograms | None = None
+    """NVIDIA's programs on nodes with GPUs; null where there are none, or the cloud brings them."""
+
+    karpenter: Karpenter | None = None
+    """Karpenter, for elastic pools that name their `instance_types`; null where nodes are made by other means."""
 
     queueing: Queueing
     """How work waits, shares and gives way."""

@@ -259,7 +259,11 @@ def _about_text(text: str, schema: Schema) -> tuple[str, str]:
         return "must be a slice as NVIDIA names it", "write a profile like 1g.10gb"
     if schema.get("pattern") == r"^\S+$":
         return "must not hold a space", "remove the space"
-    return f"must have the form {schema.get('pattern')}", "write only letters, digits, '-', '_' and '.'"
+    example = schema.get("examples")
+    return (
+        f"must have the form {schema.get('pattern')}",
+        f"write one like {example[0]}" if example else "write only letters, digits, '-', '_' and '.'",
+    )
 
 
 def _suggestion(text: str, forbidden: str, example: str) -> str:

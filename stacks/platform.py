@@ -78,6 +78,7 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
             cluster=profile.cluster,
             identity=profile.identity,
             pools=tuple(profile.node_pools.values()),
+            queueing=profile.queueing,
             cohort=shared.cohort if shared else None,
             reaches=profile.reaches(tenant),
             opts=on_cluster,
@@ -133,7 +134,14 @@ def _shared(profile: Profile, credentials: Credentials, on_cluster: pulumi.Resou
         api_server=api_server,
         opts=on_cluster,
     )
-    GpuPools("gpu-pools", pools, owner=profile.owner, api_server=api_server, opts=on_cluster)
+    GpuPools(
+        "gpu-pools",
+        pools,
+        owner=profile.owner,
+        api_server=api_server,
+        karpenter=profile.karpenter,
+        opts=on_cluster,
+    )
     queueing = Queueing(
         "queueing",
         profile.queueing,

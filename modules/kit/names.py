@@ -50,6 +50,11 @@ DEFAULT_QUEUE: Final = "default"
 GPU_QUEUE: Final = "gpu"
 """LocalQueue of a tenant's namespace for work on GPU nodes."""
 
+USES: Final = ("notebook", "training")
+"""What a tenant's pods can be for (labels.USE); what says nothing is for training."""
+
+DEFAULT_USE: Final = "training"
+
 NAMESPACE_PREFIX: Final = "tenant-"
 KUEUE_NAMESPACE: Final = "kueue-system"
 
@@ -75,6 +80,11 @@ def cpu_cluster_queue(tenant: str) -> str:
 def gpu_cluster_queue(tenant: str) -> str:
     """The tenant's ClusterQueue for nodes with GPUs."""
     return f"{tenant}-gpu"
+
+
+def budget_queue(queue: str, priority: str) -> str:
+    """The queue beside a tenant's queue, of either kind, for work of a priority that has a budget. No tenant's name has a dot."""
+    return f"{queue}.{priority}"
 
 
 def node(pool: str, number: int) -> str:

@@ -14,12 +14,17 @@ from policies.expression import (
     NAMESPACE,
     OBJECT,
     POD_SPEC,
+    SAID,
     SPEC,
     WHERE,
+    AfterDot,
     Name,
+    Words,
     any_key,
     any_of,
+    either,
     text,
+    words,
 )
 from policies.rule import Family, ResourceRule, Severity
 
@@ -27,6 +32,13 @@ _KUEUE: Final = "kueue.x-k8s.io/"
 _TENANT: Final = LABELS[labels.TENANT]
 _QUEUED: Final = (*WORKLOADS, "jobset.x-k8s.io/JobSet")
 _QUEUE: Final = LABELS[labels.QUEUE]
+_IN_GPU_QUEUE: Final = _QUEUE.matches(f"^{names.GPU_QUEUE}([.]|$)")
+_QUEUES: Final = either(SAID[labels.QUEUES], f"{names.DEFAULT_QUEUE} {names.GPU_QUEUE}")
+"""Those of the tenant."""
+_WORKLOAD: Final = _KUEUE + "Workload"
+"""What Kueue itself makes of work of any kind: what no rule sees as a job is seen here."""
+_WAITS_IN: Final = either(SPEC["queueName"], _QUEUE)
+_PRIORITY: Final = either(SPEC["priorityClassRef", "name"], LABELS[labels.PRIORITY])
 _GROUP: Final = Name("group")
 _KEY: Final = Name("key")
 _TOLERATION: Final = Name("toleration")
@@ -74,7 +86,9 @@ _OWN_QUEUE: Final = over(
     _KUEUE + "LocalQueue",
     require(
         text(names.NAMESPACE_PREFIX, SPEC["clusterQueue"]).eq(text(NAMESPACE, "-cpu"))
-        | text(names.NAMESPACE_PREFIX, SPEC["clusterQueue"]).eq(text(NAMESPACE, "-gpu")),
+        | text(names.NAMESPACE_PREFIX, SPEC["clusterQueue"]).eq(text(NAMESPACE, "-gpu"))
+        | text(names.NAMESPACE_PREFIX, SPEC["clusterQueue"]).eq(text(NAMESPACE, "-cpu.", AfterDot(META["name"])))
+        | text(names.NAMESPACE_PREFIX, SPEC["clusterQueue"]).eq(text(NAMESPACE, "-gpu.", AfterDot(META["name"]))),
         "leads to ", SPEC["clusterQueue"],
     ),
     where=IN_TENANT,
@@ -94,10 +108,11 @@ _NODES: Final = over(
 _DOORS: Final = over(
     _QUEUED,
     forbid(
-        _QUEUE.present & ~_QUEUE.among((names.DEFAULT_QUEUE, names.GPU_QUEUE)),
-        "waits in the queue ", _QUEUE, ", which no tenant has",
+        _QUEUE.present & ~_QUEUE.within(Words(_QUEUES)),
+        "waits in the queue ", _QUEUE, ", and there is: ", _QUEUES,
     ),
     where=IN_TENANT,
+    home=True,
 )  # fmt: skip
 
 _GPU_DOOR: Final = over_pods(
@@ -106,7 +121,19 @@ _GPU_DOOR: Final = over_pods(
         WHERE, f" asks for a GPU and is not in the queue {names.GPU_QUEUE}",
         over=[CONTAINERS],
     ),
-    where=IN_TENANT & ~_QUEUE.eq(names.GPU_QUEUE) & ~META["ownerReferences"].filled,
+    where=IN_TENANT & ~_IN_GPU_QUEUE & ~META["ownerReferences"].filled,
+)  # fmt: skip
+
+_BUDGETS: Final = over(
+    (*_QUEUED, _WORKLOAD),
+    forbid(
+        _PRIORITY.within(words(SAID[labels.BUDGETED]))
+        & ~_WAITS_IN.eq(text(f"{names.DEFAULT_QUEUE}.", _PRIORITY))
+        & ~_WAITS_IN.eq(text(f"{names.GPU_QUEUE}.", _PRIORITY)),
+        "has the priority ", _PRIORITY, ", which has a budget, and waits in ", either(_WAITS_IN, names.DEFAULT_QUEUE),
+    ),
+    where=IN_TENANT,
+    home=True,
 )  # fmt: skip
 
 _EVERY_TAINT: Final = over_pods(
@@ -166,7 +193,7 @@ RULES: Final = (
         id="LH-Q-005",
         title="A tenant's work waits in that tenant's queues",
         reason="A LocalQueue that leads to another tenant's ClusterQueue spends that tenant's share.",
-        fix="Lead it to <tenant>-cpu or <tenant>-gpu.",
+        fix="Lead it to <tenant>-cpu or <tenant>-gpu, or, for a priority with a budget, to <tenant>-cpu.<priority> or <tenant>-gpu.<priority>.",
         severity=Severity.ERROR,
         family=Family.QUEUES,
         check=_OWN_QUEUE,
@@ -194,7 +221,7 @@ RULES: Final = (
         id="LH-Q-008",
         title="Work waits in a queue that there is",
         reason="Work that names a queue that its namespace does not have stays suspended and never says why.",
-        fix=f"Write {names.DEFAULT_QUEUE} or {names.GPU_QUEUE}, or leave the label away.",
+        fix=f"Write one that there is, or leave the label away for {names.DEFAULT_QUEUE}.",
         severity=Severity.ERROR,
         family=Family.QUEUES,
         check=_DOORS,
@@ -227,5 +254,14 @@ RULES: Final = (
         family=Family.QUEUES,
         references=("NVIDIA Container Toolkit, documentation: environment variables",),
         check=_DEVICES,
+    ),
+    ResourceRule(
+        id="LH-Q-012",
+        title="Work of a priority that has a budget waits in that priority's queue",
+        reason="In any other queue it goes before all of the tenant's work without end, and what everybody calls urgent is not.",
+        fix=f"Label it {labels.QUEUE}: {names.GPU_QUEUE}.<priority>, or {names.DEFAULT_QUEUE}.<priority> without GPUs, or take another priority; quota.budgets of the tenant's record says how much there is.",
+        severity=Severity.ERROR,
+        family=Family.QUEUES,
+        check=_BUDGETS,
     ),
 )

@@ -74,6 +74,13 @@ def compliant() -> Stack:
         "pod-security.kubernetes.io/enforce": "restricted",
         "longhouse.dev/data-class": "internal",
     }
+    stack["namespace"]["metadata"]["annotations"] = {
+        "longhouse.dev/gpus": "a100=nvidia.com/gpu mig=nvidia.com/mig-1g.10gb l4=nvidia.com/gpu.shared",
+        "longhouse.dev/gpus-for-notebook": "mig=nvidia.com/mig-1g.10gb l4=nvidia.com/gpu.shared",
+        "longhouse.dev/gpus-for-training": "a100=nvidia.com/gpu",
+        "longhouse.dev/queues": "default gpu gpu.high",
+        "longhouse.dev/budgeted-priorities": "high",
+    }
     del stack["kube"]["metadata"]["labels"]
     return stack
 

@@ -6,13 +6,34 @@ from typing import Any
 
 import pytest
 
-from tests.policies.objects import DROP, Case, Edit, allowed, edited, expected, found, refused
+from tests.policies.objects import DROP, Case, Edit, allowed, edited, expected, found, pod_spec, refused
 
 _QUEUE = "ClusterQueue atlas-cpu: "
 _DOOR = "LocalQueue tenant-atlas/default: "
 _WEB = "Deployment tenant-atlas/web: "
 _PRIORITY = "PriorityClass batch: "
 _LABEL = "metadata/labels/kueue.x-k8s.io~queue-name"
+
+
+_PRIORITY_OF = "metadata/labels/kueue.x-k8s.io~priority-class"
+_BEYOND = "has the priority high, which has a budget, and waits in "
+
+
+def _workload(queue: str) -> dict[str, Any]:
+    """What Kueue makes of a job."""
+    reference = {"group": "kueue.x-k8s.io", "kind": "WorkloadPriorityClass", "name": "high"}
+    labels = {"longhouse.dev/tenant": "atlas", "longhouse.dev/owner": "atlas-team"}
+    return {
+        "apiVersion": "kueue.x-k8s.io/v1beta2",
+        "kind": "Workload",
+        "metadata": {"name": "unseen", "namespace": "tenant-atlas", "labels": labels},
+        "spec": {
+            "queueName": queue,
+            "priorityClassRef": reference,
+            "priority": 1000,
+            "podSets": [{"name": "main", "count": 1, "template": {"spec": pod_spec()}}],
+        },
+    }
 
 
 def _queue(path: str, value: Any = DROP) -> Edit:
@@ -55,6 +76,10 @@ CASES = (
     refused("LH-Q-005", "another tenant's queue", _DOOR + "leads to borealis-cpu", Edit("door", "spec/clusterQueue", "borealis-cpu")),
     refused("LH-Q-005", "a queue whose name only ends so", _DOOR + "leads to not-atlas-cpu", Edit("door", "spec/clusterQueue", "not-atlas-cpu")),
     allowed("the tenant's queue for GPUs", Edit("door", "spec/clusterQueue", "atlas-gpu")),
+    allowed("the tenant's queue for a priority", Edit("door", "spec/clusterQueue", "atlas-gpu.high"), Edit("door", "metadata/name", "gpu.high")),
+    refused("LH-Q-005", "another tenant's queue for a priority", "LocalQueue tenant-atlas/gpu.high: leads to borealis-gpu.high",
+            Edit("door", "spec/clusterQueue", "borealis-gpu.high"), Edit("door", "metadata/name", "gpu.high")),
+    refused("LH-Q-005", "a queue for a priority by another name", _DOOR + "leads to atlas-gpu.high", Edit("door", "spec/clusterQueue", "atlas-gpu.high")),
     refused("LH-Q-006", "preemption left to Kubernetes, which pushes out", _PRIORITY + "pushes out pods of lower priority", Edit("priority", "preemptionPolicy")),
     refused("LH-Q-006", "preemption", _PRIORITY + "pushes out pods of lower priority", Edit("priority", "preemptionPolicy", "PreemptLowerPriority")),
     refused("LH-Q-006", "the priority of all", _PRIORITY + "is the priority of every pod", Edit("priority", "globalDefault", True)),
@@ -62,7 +87,11 @@ CASES = (
         "LH-Q-007", "a flavor of any pool", "ResourceFlavor general: does not name its pool by the label longhouse.dev/pool",
         Edit("flavor", "spec/nodeLabels/longhouse.dev~pool"),
     ),
-    refused("LH-Q-008", "a queue that is not there", _WEB + "waits in the queue fast, which no tenant has", Edit("web", _LABEL, "fast")),
+    refused("LH-Q-008", "a queue that is not there", _WEB + "waits in the queue fast, and there is: default gpu gpu.high", Edit("web", _LABEL, "fast")),
+    refused("LH-Q-008", "a budget that the tenant has not", _WEB + "waits in the queue default.high, and there is: default gpu gpu.high",
+            Edit("web", _LABEL, "default.high")),
+    refused("LH-Q-008", "a queue for GPUs of a tenant that has none", _WEB + "waits in the queue gpu, and there is: default",
+            *_gpus(), Edit("web", _LABEL, "gpu"), Edit("namespace", "metadata/annotations/longhouse.dev~queues", "default")),
     allowed("the queue that work gets anyway", Edit("web", _LABEL, "default")),
     refused("LH-Q-009", "a GPU without its queue", _WEB + "container app asks for a GPU and is not in the queue gpu", *_gpus()),
     refused("LH-Q-009", "a GPU in another queue", _WEB + "init container setup asks for a GPU and is not in the queue gpu",
@@ -71,10 +100,20 @@ CASES = (
     allowed("a GPU of what another object makes, which is queued itself", *_gpus(),
             Edit("web", "metadata/ownerReferences", [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}])),
     refused("LH-Q-010", "every taint", _WEB + "pod tolerates every taint", _pod("tolerations", [{"operator": "Exists"}])),
-    allowed("one taint", _pod("tolerations", [{"key": "nvidia.com/gpu", "operator": "Exists"}])),
+    allowed("one taint", _pod("tolerations", [{"key": "example.com/spare", "operator": "Exists"}])),
     refused("LH-Q-011", "every GPU of the node", _WEB + "container app sets NVIDIA_VISIBLE_DEVICES", _variable("all")),
     refused("LH-Q-011", "the first GPU of the node", _WEB + "container app sets NVIDIA_VISIBLE_DEVICES", _variable("0")),
     allowed("no GPU of the node", _variable("void")),
+    allowed("a budgeted priority in its queue", *_gpus(), Edit("web", _LABEL, "gpu.high"), Edit("web", _PRIORITY_OF, "high")),
+    allowed("a priority without a budget", Edit("web", _PRIORITY_OF, "low")),
+    allowed("a priority that has no budget here", Edit("web", _PRIORITY_OF, "high"),
+            Edit("namespace", "metadata/annotations/longhouse.dev~budgeted-priorities")),
+    refused("LH-Q-012", "a budgeted priority in the queue of all", _WEB + _BEYOND + "gpu", *_gpus(),
+            Edit("web", _LABEL, "gpu"), Edit("web", _PRIORITY_OF, "high")),
+    refused("LH-Q-012", "a budgeted priority in no queue of its own", _WEB + _BEYOND + "default", Edit("web", _PRIORITY_OF, "high")),
+    refused("LH-Q-012", "a budgeted priority of work that no rule sees", "Workload tenant-atlas/unseen: " + _BEYOND + "gpu",
+            Edit("unseen", "", _workload("gpu"))),
+    allowed("work that no rule sees in the queue of its priority", Edit("unseen", "", _workload("gpu.high"))),
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pulumi
 import pytest
 from pulumi_kubernetes.core.v1 import ConfigMap
 
+from modules.foundation.queueing.config import Queueing
 from modules.foundation.tenants import access, limits
 from modules.foundation.tenants.access import GRANTS, Role
 from modules.foundation.tenants.component import Tenant, TenantRoles
@@ -18,6 +19,7 @@ from modules.kit.cluster import Identity
 from tests.conftest import Declared, Recording, record
 from tests.unit.examples import A100, CLUSTER, GENERAL, GPUS, MAY_BURST, POOLS, pool, tenant
 
+QUEUEING = Queueing(priorities={"normal": 0, "high": 1000}, budgeted=("high",))
 PEOPLE = {"viewer": ["readers"], "editor": ["scientists", "engineers"], "admin": ["leads"]}
 NAMESPACE = "tenant-atlas"
 
@@ -33,6 +35,7 @@ def declared(**fields: Any) -> Recording:
             cluster=CLUSTER,
             identity=Identity(),
             pools=POOLS,
+            queueing=QUEUEING,
             cohort=cohort,
             opts=pulumi.ResourceOptions(),
         )

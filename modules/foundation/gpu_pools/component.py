@@ -1,4 +1,4 @@
-"""Declares what the nodes' own GPU programs have to know of the pools."""
+"""Declares what those who make the pools' nodes have to know of them: NVIDIA's programs, and Karpenter."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Final
 import pulumi
 from pulumi_kubernetes.core.v1 import ConfigMap
 
-from modules.foundation.gpu_pools import sharing
-from modules.foundation.gpu_pools.config import NodePool
+from modules.foundation.gpu_pools import karpenter as nodes
+from modules.foundation.gpu_pools import placement, sharing
+from modules.foundation.gpu_pools.config import Karpenter, NodePool
 from modules.kit.cluster import ApiServer
 from modules.kit.component import Component
+from modules.kit.custom_object import CustomObject
 from modules.kit.operator_namespace import OperatorNamespace
 
 NAMESPACE: Final = "nvidia-device-plugin"
@@ -20,9 +22,10 @@ MIG_MANAGER: Final = "mig-layouts"
 
 
 class GpuPools(Component):
-    """How the GPUs of each pool are shared, as configuration for NVIDIA's device plugin and MIG manager.
+    """How the GPUs of each pool are shared, as configuration for NVIDIA's device plugin and MIG manager; and a Karpenter NodePool for each pool
+    whose nodes come and go.
 
-    Pools whose GPUs are given out whole need nothing of it; without any other pool nothing is declared.
+    Pools whose GPUs are given out whole need nothing of the first; without any other pool nothing of it is declared.
     Labels and taints of nodes are not declared here: whoever makes the nodes sets them, from `placement`.
     """
 
@@ -36,8 +39,10 @@ class GpuPools(Component):
         *,
         owner: str,
         api_server: ApiServer,
+        karpenter: Karpenter | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """``karpenter`` is None where nodes are made by hand, or by the cloud's own means."""
         super().__init__(name, owner=owner, opts=opts)
         documents = sharing.device_plugin(pools)
         layouts = sharing.mig_layouts(pools)
@@ -49,6 +54,17 @@ class GpuPools(Component):
             self._config_map(DEVICE_PLUGIN, documents, after)
             if layouts is not None:
                 self._config_map(MIG_MANAGER, {"config.yaml": layouts}, after)
+        for pool in pools:
+            if karpenter is None or not placement.elastic(pool):
+                continue
+            CustomObject(
+                f"nodes-{pool.name}",
+                nodes.API_VERSION,
+                nodes.KIND,
+                self.meta(pool.name),
+                {"spec": nodes.node_pool(pool, karpenter)},
+                opts=self.child(),
+            )
         self.register_outputs({"shared": sorted(documents)})
 
     def _config_map(self, name: str, data: dict[str, str], opts: pulumi.ResourceOptions) -> None:

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from modules.foundation.gpu_pools.config import Gpu, Mig, NodePool, Site, TimeSlicing
+from modules.foundation.gpu_pools.config import Exclusive, Gpu, Mig, Nccl, NodePool, Site, TimeSlicing
 from modules.kit import labels as keys
 from modules.kit import quantities
 
 GPU_RESOURCE: Final = "nvidia.com/gpu"
+SHARED_RESOURCE: Final = f"{GPU_RESOURCE}.shared"
+"""A turn on a GPU, as the device plugin names it that is told `renameByDefault`: nobody gets it who asks for a whole one."""
+
 MIG_RESOURCE_PREFIX: Final = "nvidia.com/mig-"
+DRIVER_LABEL: Final = "nvidia.com/cuda.driver-version.full"
 
 
 class Taint(NamedTuple):
@@ -32,7 +36,7 @@ class Taint(NamedTuple):
 
 
 GPU_TAINT: Final = Taint(GPU_RESOURCE, "present", "NoSchedule")
-"""On nodes with GPUs. The key is the resource's, so that Kubernetes' ExtendedResourceToleration admits exactly the pods that ask for it."""
+"""On nodes with GPUs, however they are shared: the key that NVIDIA's programs tolerate. A tenant's pod gets the toleration with its flavor."""
 
 CLOUD_TAINT: Final = Taint(keys.SITE, Site.CLOUD.value, "NoSchedule")
 """On cloud nodes: without a queue's admission, which adds the toleration, nothing leaves home."""
@@ -103,7 +107,12 @@ def gpu_resource(pool: NodePool) -> str | None:
     if isinstance(pool.gpu.sharing, Mig):
         (profile,) = pool.gpu.sharing.layout
         return MIG_RESOURCE_PREFIX + profile.replace("+", ".")
-    return GPU_RESOURCE
+    return SHARED_RESOURCE if isinstance(pool.gpu.sharing, TimeSlicing) else GPU_RESOURCE
+
+
+def fractional(pool: NodePool) -> bool:
+    """Whether what the pool gives out are shares of GPUs."""
+    return pool.gpu is not None and not isinstance(pool.gpu.sharing, Exclusive)
 
 
 def shares_per_node(pool: NodePool) -> int:
@@ -143,26 +152,31 @@ def allocatable(pool: NodePool) -> dict[str, str]:
 
 
 def labels(pool: NodePool) -> dict[str, str]:
-    """Labels of the pool's nodes: ours by pool, site and region, and those that GPU feature discovery would find."""
-    found = {keys.POOL: pool.name, keys.SITE: pool.site.value}
+    """Labels of the pool's nodes: ours by pool, site and region, those that its record gives them, and those that GPU feature discovery would
+    find. Where a node is in the network (`topology`) is not among them: that differs from node to node."""
+    found = {keys.POOL: pool.name, keys.SITE: pool.site.value, **pool.node_labels}
     if pool.region is not None:
         found[keys.REGION] = pool.region
         found["topology.kubernetes.io/region"] = pool.region
     if pool.spot:
         found[keys.SPOT] = "true"
+    if pool.local_ssd is not None:
+        found[keys.LOCAL_SSD] = "true"
     if pool.gpu is None:
         return found
     sharing = pool.gpu.sharing
     replicas = sharing.replicas if isinstance(sharing, TimeSlicing) else 1
     known = PRODUCTS.get(pool.gpu.product)
     found["nvidia.com/gpu.present"] = "true"
-    found["nvidia.com/gpu.product"] = pool.gpu.product + ("-SHARED" if replicas > 1 else "")
+    found["nvidia.com/gpu.product"] = pool.gpu.product
     found["nvidia.com/gpu.count"] = str(pool.gpu.count)
     found["nvidia.com/gpu.memory"] = str(quantities.bytes_of(pool.gpu.memory) // 2**20)
     found["nvidia.com/gpu.replicas"] = str(replicas)
     found["nvidia.com/mig.capable"] = (
         "true" if isinstance(sharing, Mig) or (known and known.slices) else "false"
     )
+    if pool.gpu.driver is not None:
+        found[DRIVER_LABEL] = pool.gpu.driver
     if isinstance(sharing, Mig):
         found["nvidia.com/mig.strategy"] = "mixed"
         resource = gpu_resource(pool)
@@ -178,6 +192,17 @@ def taints(pool: NodePool) -> tuple[Taint, ...]:
     if pool.site is Site.CLOUD:
         found.append(CLOUD_TAINT)
     return tuple(found)
+
+
+def nccl_environment(nccl: Nccl) -> dict[str, str]:
+    """Environment of a container whose processes use NCCL on nodes of a pool: variable -> value."""
+    found = {"NCCL_SOCKET_IFNAME": nccl.interface, "NCCL_IB_DISABLE": "0" if nccl.infiniband else "1"}
+    return {**found, "NCCL_IB_HCA": ",".join(nccl.adapters)} if nccl.adapters else found
+
+
+def elastic(pool: NodePool) -> bool:
+    """Whether Karpenter makes the pool's nodes: the record says which machines, and that none are kept."""
+    return bool(pool.instance_types) and pool.min_nodes == 0
 
 
 def home(pools: Iterable[NodePool]) -> tuple[NodePool, ...]:

@@ -20,8 +20,8 @@ from modules.foundation.gpu_pools.placement import GPU_RESOURCE
 def device_plugin(pools: Iterable[NodePool]) -> dict[str, str]:
     """The device plugin's documents: pool -> YAML. Pools whose GPUs are given out whole need none.
 
-    A pod that asks for two turns on a time-sliced GPU would get no more of it than with one, so such a
-    request is refused.
+    A turn on a time-sliced GPU is a resource of its own, and a pod that asks for two would get no more than with one, so such a request is
+    refused.
     """
     found: dict[str, dict[str, Any]] = {}
     for pool in pools:
@@ -30,7 +30,13 @@ def device_plugin(pools: Iterable[NodePool]) -> dict[str, str]:
             turns = {"name": GPU_RESOURCE, "replicas": sharing.replicas}
             found[pool.name] = {
                 "version": "v1",
-                "sharing": {"timeSlicing": {"failRequestsGreaterThanOne": True, "resources": [turns]}},
+                "sharing": {
+                    "timeSlicing": {
+                        "renameByDefault": True,
+                        "failRequestsGreaterThanOne": True,
+                        "resources": [turns],
+                    }
+                },
             }
         elif isinstance(sharing, Mig):
             found[pool.name] = {"version": "v1", "flags": {"migStrategy": "mixed"}}

@@ -66,10 +66,7 @@ class Queueing(Component):
         after = pulumi.ResourceOptions(depends_on=[operator])
         for priority, value in config.priorities.items():
             self._custom("WorkloadPriorityClass", priority, {"value": value}, after)
-        flavors = [
-            self._custom("ResourceFlavor", flavor.name, {"spec": flavor.spec}, after)
-            for flavor in map(shares.Flavor, pools)
-        ]
+        flavors = [self._flavor(shares.Flavor(pool), operator) for pool in pools]
         self.cohort = self._custom(
             "Cohort",
             names.COHORT,
@@ -97,6 +94,15 @@ class Queueing(Component):
             adjust=kueue.adjustment(pair, authority.bundle, webhooks, pulumi.Output.secret),
             leave_out=kueue.NOT_DECLARED if pods_run else (*kueue.NOT_DECLARED, _NOT_DECLARED_WITHOUT_PODS),
             wait=pods_run,
+        )
+
+    def _flavor(self, flavor: shares.Flavor, operator: pulumi.Resource) -> CustomObject:
+        needed = [operator]
+        if flavor.topology is not None:
+            after = pulumi.ResourceOptions(depends_on=[operator])
+            needed.append(self._custom("Topology", flavor.name, {"spec": flavor.topology}, after))
+        return self._custom(
+            "ResourceFlavor", flavor.name, {"spec": flavor.spec}, pulumi.ResourceOptions(depends_on=needed)
         )
 
     def _custom(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 
 from modules.foundation.certificates.authority import KeyPair
-from modules.foundation.queueing.config import Queueing
+from modules.foundation.queueing.config import BetweenTenants, Queueing
 from modules.kit import labels, names
 from modules.kit.cluster import WebhookFailure
 
@@ -68,6 +68,15 @@ naming them costs nothing.
 
 Plain pods are among them: a pod that nobody queues would take a node from under the queues' counting, so
 that shares would mean nothing. Pods of a kind that is queued itself are left alone."""
+
+_FINAL: Final = "LessThanOrEqualToFinalShare"
+_INITIAL: Final = "LessThanInitialShare"
+STRATEGIES: Final = {
+    BetweenTenants.FINAL_SHARE: (_FINAL,),
+    BetweenTenants.INITIAL_SHARE: (_INITIAL,),
+    BetweenTenants.FINAL_THEN_INITIAL: (_FINAL, _INITIAL),
+}
+"""The only lists that Kueue takes (`pkg/config/validation.go`)."""
 
 GATES: Final = {"SparkApplicationIntegration": True}
 """Parts of Kueue that have to be asked for. Without this one a Spark application's executors are counted by nobody: they belong to the
@@ -152,7 +161,7 @@ def configuration(config: Queueing) -> dict[str, Any]:
         "featureGates": dict(GATES),
     }
     if config.fair_sharing:
-        strategies = ["LessThanOrEqualToFinalShare", "LessThanInitialShare"]
+        strategies = list(STRATEGIES[config.preemption.between_tenants])
         return {**found, "fairSharing": {"preemptionStrategies": strategies}}
     return found
 

@@ -7,6 +7,10 @@ once, whose node labels contradict each other. So `<tenant>-cpu` draws from pool
 cores and memory; `<tenant>-gpu` draws from pools with GPUs and covers cores, memory and the GPU, each GPU
 with its part of its node's cores and memory.
 
+Where a priority has a budget, the tenant's share is cut once more: work of that priority has a queue of its own beside each of
+the two, which holds the budget and borrows nothing, and the tenant's other work has the rest. What is idle of a budget is borrowed like
+any other room, and taken back at once.
+
 Nothing is promised twice. A tenant's cores and memory lie on the pools that quotas stand on
 (`placement.guaranteed`) and it may reach, in proportion to each pool's size: no tenant's share depends on
 another tenant, so that one tenant's change touches its own queues only, and where all reach the same pools
@@ -18,15 +22,15 @@ there and, as flavors are tried in order, does so only when home is full.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from modules.foundation.gpu_pools import placement
 from modules.foundation.gpu_pools.config import NodePool, Site
-from modules.foundation.queueing.config import Reserved
-from modules.foundation.tenants.config import DataClass, Tenant
+from modules.foundation.queueing.config import Preemption, Reserved, WithinTenant
+from modules.foundation.tenants.config import Budget, DataClass, Quota, Tenant
 from modules.kit import labels, names, quantities
 
 API_VERSION: Final = "kueue.x-k8s.io/v1beta2"
@@ -66,16 +70,19 @@ class Amount:
 
 @dataclass(frozen=True)
 class Share:
-    """What a queue is promised of one resource, and whether it may borrow more of it."""
+    """What a queue is promised of one resource, and the most that it may borrow beside it."""
 
     amount: Amount
-    may_borrow: bool
+    borrow: int | None
+    """In the amount's units; None is no limit."""
 
     @property
     def spec(self) -> dict[str, Any]:
         """As `spec.resourceGroups[].flavors[].resources[]`. No limit on borrowing is no field."""
         spec: dict[str, Any] = {"name": self.amount.resource, "nominalQuota": self.amount.quantity}
-        return spec if self.may_borrow else {**spec, "borrowingLimit": "0"}
+        if self.borrow is None:
+            return spec
+        return {**spec, "borrowingLimit": Amount(self.amount.resource, self.borrow).quantity}
 
 
 @dataclass(frozen=True)
@@ -116,13 +123,14 @@ class ClusterQueue:
     namespace: str
     group: ResourceGroup
     weight: int
+    within: WithinTenant
 
     @property
     def spec(self) -> dict[str, Any]:
         """The object's spec.
 
-        A tenant takes back what it lent, from whoever borrowed it (`reclaimWithinCohort: Any`), never takes
-        from others to borrow itself, and within its own queue higher priority goes first.
+        A tenant takes back what it lent, from whoever borrowed it (`reclaimWithinCohort: Any`), and never takes
+        from others to borrow itself.
 
         All pools are compared before one is chosen (Kueue's `PreemptionOverBorrowing`): room of the
         tenant's own, even if it has to be taken back, goes before borrowed room; a pool with borrowed room
@@ -142,7 +150,7 @@ class ClusterQueue:
             "preemption": {
                 "reclaimWithinCohort": "Any",
                 "borrowWithinCohort": {"policy": "Never"},
-                "withinClusterQueue": "LowerPriority",
+                "withinClusterQueue": self.within.value,
             },
             "fairSharing": {"weight": decimal(self.weight)},
         }
@@ -187,17 +195,27 @@ class Flavor:
         off.
 
         Site and region are labels of the flavor too, so that a job can ask for one by its node selector and
-        is then only tried there; and whether they are spot nodes, so that it can keep off those by its affinity.
+        is then only tried there; whether they are spot nodes, so that it can keep off those by its affinity; and whether they have a fast
+        disk. Where the pool says where its nodes are in the network, the flavor names that too, and cannot be changed any more.
         """
-        ours = (labels.POOL, labels.SITE, labels.REGION, labels.SPOT)
+        ours = (labels.POOL, labels.SITE, labels.REGION, labels.SPOT, labels.LOCAL_SSD)
         spec: dict[str, Any] = {
             "nodeLabels": {key: value for key, value in placement.labels(self.pool).items() if key in ours}
         }
+        if self.pool.topology:
+            spec["topologyName"] = self.name
         tolerations = [
             {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
             for taint in placement.taints(self.pool)
         ]
         return {**spec, "tolerations": tolerations} if tolerations else spec
+
+    @property
+    def topology(self) -> dict[str, Any] | None:
+        """Spec of the Topology of the flavor's name: by which labels Kueue sees how close nodes are. None where it does not matter."""
+        if not self.pool.topology:
+            return None
+        return {"levels": [{"nodeLabel": label} for label in self.pool.topology]}
 
 
 @dataclass(frozen=True)
@@ -229,21 +247,46 @@ def reachable(tenant: Tenant, pools: Iterable[NodePool]) -> tuple[NodePool, ...]
     return tuple(sorted(allowed, key=lambda pool: pool.site is not Site.HOME))
 
 
-def queues(tenant: Tenant, pools: Sequence[NodePool]) -> Queues:
+def queues(tenant: Tenant, pools: Sequence[NodePool], preemption: Preemption = Preemption()) -> Queues:
     """The tenant's queues.
 
-    A tenant has a queue for GPU nodes if its quota names GPUs. Raises SharingError when it has a quota
-    where its work may not run.
+    A tenant has a queue for GPU nodes if its quota names GPUs, and one more of each for every priority that has a budget. Raises SharingError
+    when it has a quota where its work may not run, or budgets that exceed the quota.
     """
     namespace = names.namespace(tenant.name)
-    groups = {names.DEFAULT_QUEUE: (names.cpu_cluster_queue(tenant.name), _cpu_group(tenant, pools))}
-    if tenant.quota.gpus:
-        groups[names.GPU_QUEUE] = (names.gpu_cluster_queue(tenant.name), _gpu_group(tenant, pools))
+    quota = tenant.quota
+    cpu, gpu = names.cpu_cluster_queue(tenant.name), names.gpu_cluster_queue(tenant.name)
+    groups = {names.DEFAULT_QUEUE: (cpu, _cpu_group(tenant, pools, _rest(tenant), _borrowed(quota)))}
+    if quota.gpus:
+        groups[names.GPU_QUEUE] = (gpu, _gpu_group(tenant, pools, _gpu_rest(tenant), borrow=quota.borrow))
+    for priority, budget in quota.budgets.items():
+        groups[names.budget_queue(names.DEFAULT_QUEUE, priority)] = (
+            names.budget_queue(cpu, priority),
+            _cpu_group(tenant, pools, _units(budget), {CPU: 0, MEMORY: 0}),
+        )
+        if budget.gpus:
+            groups[names.budget_queue(names.GPU_QUEUE, priority)] = (
+                names.budget_queue(gpu, priority),
+                _gpu_group(tenant, pools, budget.gpus, borrow=False),
+            )
     return Queues(
         cluster=tuple(
-            ClusterQueue(name, namespace, group, tenant.quota.weight) for name, group in groups.values()
+            ClusterQueue(name, namespace, group, quota.weight, preemption.within_tenant)
+            for name, group in groups.values()
         ),
         local=tuple(LocalQueue(local, namespace, name) for local, (name, _) in groups.items()),
+    )
+
+
+def gpu_pools(tenant: Tenant, pools: Iterable[NodePool]) -> tuple[NodePool, ...]:
+    """Pools whose GPUs the tenant's work can get: those of its quota, and those in the cloud where it may borrow."""
+    if not tenant.quota.gpus:
+        return ()
+    return tuple(
+        pool
+        for pool in reachable(tenant, pools)
+        if pool.gpu is not None
+        and (pool.name in tenant.quota.gpus or (pool.site is Site.CLOUD and tenant.quota.borrow))
     )
 
 
@@ -280,7 +323,7 @@ def cohort(tenants: Iterable[Tenant], pools: Sequence[NodePool], reserved: Reser
                 PoolShare(
                     pool.name,
                     tuple(
-                        Share(Amount(resource, left[pool.name].get(resource, 0)), may_borrow=True)
+                        Share(Amount(resource, left[pool.name].get(resource, 0)), borrow=None)
                         for resource in covered
                     ),
                 )
@@ -290,8 +333,11 @@ def cohort(tenants: Iterable[Tenant], pools: Sequence[NodePool], reserved: Reser
     )
 
 
-def _cpu_group(tenant: Tenant, pools: Sequence[NodePool]) -> ResourceGroup:
-    quota = {CPU: _thousandths(tenant.quota.cpu), MEMORY: _mebibytes(tenant.quota.memory)}
+def _cpu_group(
+    tenant: Tenant, pools: Sequence[NodePool], promise: dict[str, int], borrowed: Mapping[str, int | None]
+) -> ResourceGroup:
+    """The promise on the pools that quotas stand on, and what may be ``borrowed`` of each resource, None for no limit, on all that the tenant may
+    reach; both in proportion to the pools' sizes."""
     within_reach = placement.general(reachable(tenant, pools))
     promised = [pool for pool in placement.guaranteed(pools) if pool in within_reach]
     if not promised:
@@ -299,39 +345,89 @@ def _cpu_group(tenant: Tenant, pools: Sequence[NodePool]) -> ResourceGroup:
             f"tenant {tenant.name} may run on no pool without GPUs that quotas stand on: "
             "let it burst to a region that has one, or give it a pool at home"
         )
+    limited = {resource: units for resource, units in borrowed.items() if units is not None}
     found = []
     for pool in within_reach:
-        units = _split(quota, pool, promised) if pool in promised else {}
-        if pool in promised or tenant.quota.borrow:
-            found.append(_pool_share(pool, units, (CPU, MEMORY), may_borrow=tenant.quota.borrow))
+        units = _split(promise, pool, promised) if pool in promised else {}
+        if pool in promised or any(units != 0 for units in borrowed.values()):
+            limits = {**borrowed, **_split(limited, pool, within_reach)}
+            found.append(_pool_share(pool, units, (CPU, MEMORY), limits))
     return ResourceGroup(tuple(found))
 
 
-def _gpu_group(tenant: Tenant, pools: Sequence[NodePool]) -> ResourceGroup:
-    within_reach = [pool for pool in reachable(tenant, pools) if pool.gpu is not None]
-    missed = sorted(tenant.quota.gpus.keys() - {pool.name for pool in within_reach})
+def _gpu_group(
+    tenant: Tenant, pools: Sequence[NodePool], promise: Mapping[str, int], *, borrow: bool
+) -> ResourceGroup:
+    """The promise by pool; where the tenant borrows, the pools in the cloud too."""
+    within_reach = gpu_pools(tenant, pools)
+    missed = sorted(promise.keys() - {pool.name for pool in within_reach})
     if missed:
         raise SharingError(
             f"tenant {tenant.name} has a quota of GPUs in {', '.join(missed)}, "
             "where no GPU is or its work may not run: name a pool with GPUs that it may reach"
         )
-    chosen = [
-        pool
-        for pool in within_reach
-        if pool.name in tenant.quota.gpus or (pool.site is Site.CLOUD and tenant.quota.borrow)
-    ]
+    chosen = [pool for pool in within_reach if pool.name in promise or borrow]
     covered = _covered(chosen)
     return ResourceGroup(
         tuple(
             _pool_share(
                 pool,
-                gpu_part(pool, tenant.quota.gpus.get(pool.name, 0)),
+                gpu_part(pool, promise.get(pool.name, 0)),
                 covered,
-                may_borrow=tenant.quota.borrow,
+                _gpus_borrowed(tenant.quota, pool, covered) if borrow else dict.fromkeys(covered, 0),
             )
             for pool in chosen
         )
     )
+
+
+def _gpus_borrowed(quota: Quota, pool: NodePool, covered: Sequence[str]) -> dict[str, int | None]:
+    """The most that is borrowed of each resource in a pool with GPUs."""
+    most = quota.borrow_at_most.gpus.get(pool.name)
+    if most is None:
+        return dict.fromkeys(covered)
+    part = gpu_part(pool, most)
+    return {resource: part.get(resource, 0) for resource in covered}
+
+
+def _borrowed(quota: Quota) -> dict[str, int | None]:
+    """The most that is borrowed of cores and memory on pools without GPUs."""
+    if not quota.borrow:
+        return {CPU: 0, MEMORY: 0}
+    most = quota.borrow_at_most
+    return {
+        CPU: None if most.cpu is None else _thousandths(most.cpu),
+        MEMORY: None if most.memory is None else _mebibytes(most.memory),
+    }
+
+
+def _units(part: Quota | Budget) -> dict[str, int]:
+    return {CPU: _thousandths(part.cpu), MEMORY: _mebibytes(part.memory)}
+
+
+def _rest(tenant: Tenant) -> dict[str, int]:
+    """Cores and memory of the quota that no budget holds."""
+    left = _units(tenant.quota)
+    for budget in tenant.quota.budgets.values():
+        for resource, units in _units(budget).items():
+            left[resource] -= units
+    return _held(tenant, left)
+
+
+def _gpu_rest(tenant: Tenant) -> dict[str, int]:
+    """GPUs of the quota that no budget holds, by pool."""
+    left = dict(tenant.quota.gpus)
+    for budget in tenant.quota.budgets.values():
+        for pool, count in budget.gpus.items():
+            left[pool] = left.get(pool, 0) - count
+    return _held(tenant, left)
+
+
+def _held(tenant: Tenant, left: dict[str, int]) -> dict[str, int]:
+    over = sorted(name for name, units in left.items() if units < 0)
+    if over:
+        raise SharingError(f"budgets of tenant {tenant.name} exceed its quota of {', '.join(over)}: lower one")
+    return left
 
 
 def gpu_part(pool: NodePool, count: int) -> dict[str, int]:
@@ -352,11 +448,13 @@ def gpu_part(pool: NodePool, count: int) -> dict[str, int]:
 
 
 def _pool_share(
-    pool: NodePool, units: dict[str, int], covered: Sequence[str], *, may_borrow: bool
+    pool: NodePool, units: dict[str, int], covered: Sequence[str], borrowed: Mapping[str, int | None]
 ) -> PoolShare:
     return PoolShare(
         pool.name,
-        tuple(Share(Amount(resource, units.get(resource, 0)), may_borrow=may_borrow) for resource in covered),
+        tuple(
+            Share(Amount(resource, units.get(resource, 0)), borrow=borrowed[resource]) for resource in covered
+        ),
     )
 
 

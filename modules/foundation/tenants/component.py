@@ -19,7 +19,8 @@ from pulumi_kubernetes.rbac.v1 import ClusterRole, PolicyRuleArgs, RoleBinding, 
 
 from modules.foundation.gpu_pools.config import NodePool
 from modules.foundation.queueing import shares
-from modules.foundation.tenants import access, config, limits
+from modules.foundation.queueing.config import Queueing
+from modules.foundation.tenants import access, config, limits, offers
 from modules.foundation.tenants.access import Role
 from modules.kit import labels, names, network_policies
 from modules.kit.cluster import Cluster, Identity
@@ -74,6 +75,7 @@ class Tenant(Component):
         cluster: Cluster,
         identity: Identity,
         pools: Sequence[NodePool],
+        queueing: Queueing,
         cohort: pulumi.Resource | None,
         reaches: Sequence[Reach] = (),
         opts: pulumi.ResourceOptions | None = None,
@@ -91,7 +93,9 @@ class Tenant(Component):
         self.home = home = Namespace(
             self.namespace,
             metadata=self.meta(
-                self.namespace, extra_labels={**POD_SECURITY, labels.DATA_CLASS: config.data_class.value}
+                self.namespace,
+                extra_labels={**POD_SECURITY, labels.DATA_CLASS: config.data_class.value},
+                annotations=offers.annotations(config, pools, queueing.budgeted),
             ),
             opts=self.child(pulumi.ResourceOptions(depends_on=after)),
         )
@@ -101,7 +105,7 @@ class Tenant(Component):
         self._declare_network(config, cluster, reaches)
         self._declare_accounts()
         self._declare_access(config, identity)
-        self._declare_queues(config, pools, after, home)
+        self._declare_queues(shares.queues(config, pools, queueing.preemption), after, home)
         self.register_outputs({"namespace": self.namespace})
 
     def _declare_limits(self, config: config.Tenant, pools: Sequence[NodePool]) -> None:
@@ -192,10 +196,7 @@ class Tenant(Component):
             opts=self._access,
         )
 
-    def _declare_queues(
-        self, config: config.Tenant, pools: Sequence[NodePool], after: list[pulumi.Resource], home: Namespace
-    ) -> None:
-        queues = shares.queues(config, pools)
+    def _declare_queues(self, queues: shares.Queues, after: list[pulumi.Resource], home: Namespace) -> None:
         shared = {
             queue.name: CustomObject(
                 queue.name,

@@ -61,6 +61,49 @@ class Groups(Model):
     """Groups that may do what editors may, and see the tenant's secrets and grants."""
 
 
+class Use(StrEnum):
+    """What a pod with a GPU is for (names.USES)."""
+
+    NOTEBOOK = "notebook"
+    TRAINING = "training"
+
+
+class GpuUse(Model):
+    """What the tenant's GPUs are for. A pod says by the label `longhouse.dev/use` what it is for, and is for training where it says nothing."""
+
+    whole: tuple[Use, ...] = (Use.TRAINING,)
+    """Who gets whole GPUs."""
+
+    fractional: tuple[Use, ...] = (Use.NOTEBOOK,)
+    """Who gets shares of GPUs: slices cut in hardware, and turns on one GPU."""
+
+
+class Budget(Model):
+    """The part of a tenant's quota that work of one priority may use at one time. The rest is for other work, which borrows what is idle of it."""
+
+    cpu: Cpu
+    """Cores on pools without GPUs."""
+
+    memory: Memory
+    """Memory on pools without GPUs."""
+
+    gpus: FrozenMap[PoolName, Annotated[int, Field(ge=1, le=80_000)]] = Field(default_factory=dict)
+    """GPUs by pool, or shares of them, each with its part of the node."""
+
+
+class BorrowLimit(Model):
+    """The most that a tenant may borrow at one time, beside its quota; what is not named has no limit."""
+
+    cpu: Cpu | None = None
+    """Cores on pools without GPUs."""
+
+    memory: Memory | None = None
+    """Memory on pools without GPUs."""
+
+    gpus: FrozenMap[PoolName, Annotated[int, Field(ge=0, le=80_000)]] = Field(default_factory=dict)
+    """GPUs by pool, or shares of them, each with its part of the node; 0 for none."""
+
+
 class Quota(Model):
     """What the tenant may use at one time. Borrowed room comes on top, and can be taken back."""
 
@@ -84,6 +127,12 @@ class Quota(Model):
 
     borrow: bool = True
     """Whether the tenant may use room that others leave idle."""
+
+    borrow_at_most: BorrowLimit = BorrowLimit()
+    """How much of it."""
+
+    budgets: FrozenMap[DnsLabel, Budget] = Field(default_factory=dict)
+    """Part of the quota that work of a priority may use, by priority. Only for those that the profile names in `queueing.budgeted`."""
 
 
 class ContainerDefaults(Model):
@@ -177,6 +226,9 @@ class Tenant(Model):
 
     quota: Quota
     """What the tenant may use at one time."""
+
+    gpu_use: GpuUse = GpuUse()
+    """What the tenant's GPUs are for: by default shares are for notebooks and whole GPUs for training."""
 
     defaults: ContainerDefaults = ContainerDefaults()
     """What a container gets that states nothing itself."""
