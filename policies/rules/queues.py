@@ -127,7 +127,7 @@ _GPU_DOOR: Final = over_pods(
 _BUDGETS: Final = over(
     (*_QUEUED, _WORKLOAD),
     forbid(
-        _PRIORITY.within(words(SAID[labels.BUDGETED]))
+        _PRIORITY.present & _PRIORITY.within(words(SAID[labels.BUDGETED]))
         & ~_WAITS_IN.eq(text(f"{names.DEFAULT_QUEUE}.", _PRIORITY))
         & ~_WAITS_IN.eq(text(f"{names.GPU_QUEUE}.", _PRIORITY)),
         "has the priority ", _PRIORITY, ", which has a budget, and waits in ", either(_WAITS_IN, names.DEFAULT_QUEUE),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from modules.foundation.gpu_pools import placement
+from modules.foundation.queueing import shares
 from modules.kit import quantities
 from profiles.model import Profile
 from profiles.problems import nearest
@@ -140,6 +141,115 @@ def weights_have_a_use(profile: Profile) -> Iterator[Finding]:
             )
 
 
+def gpu_quota_is_for_something(profile: Profile) -> Iterator[Finding]:
+    """GPUs that nobody in the tenant may ask for are promised for nothing."""
+    for name, tenant in profile.tenants.items():
+        for pool_name in tenant.quota.gpus:
+            pool = profile.node_pools.get(pool_name)
+            if pool is None or pool.gpu is None:
+                continue
+            key = "fractional" if placement.fractional(pool) else "whole"
+            if not (tenant.gpu_use.fractional if placement.fractional(pool) else tenant.gpu_use.whole):
+                kind = "shares of GPUs" if placement.fractional(pool) else "whole GPUs"
+                yield Finding(
+                    (TENANTS, name, "quota", "gpus", pool_name),
+                    f"is of {kind}, which gpu_use.{key} gives to nobody",
+                    f"name a use under gpu_use.{key}, or take the quota away",
+                    ((TENANTS, name, "gpu_use"), (POOLS, pool_name)),
+                )
+
+
+def borrow_limits_limit_something(profile: Profile) -> Iterator[Finding]:
+    """A limit on what cannot be borrowed anyway promises something that is not there."""
+    for name, tenant in profile.tenants.items():
+        most = tenant.quota.borrow_at_most
+        if most is None:
+            continue
+        if not tenant.quota.borrow:
+            yield Finding(
+                (TENANTS, name, "quota", "borrow_at_most"),
+                "has no effect, since borrow is off",
+                "take it away, or write borrow: true",
+                ((TENANTS, name, "quota", "borrow"),),
+            )
+            continue
+        reached = [pool.name for pool in shares.gpu_pools(tenant, profile.node_pools.values())]
+        for pool in most.gpus:
+            if pool not in reached:
+                yield Finding(
+                    (TENANTS, name, "quota", "borrow_at_most", "gpus", pool),
+                    "is no pool whose GPUs the tenant can get",
+                    f"write one of {', '.join(reached)}" if reached else "take it away",
+                    ((POOLS,), (TENANTS, name, "quota", "gpus"), (TENANTS, name, "burst")),
+                )
+
+
+def budgeted_priorities_are_there(profile: Profile) -> Iterator[Finding]:
+    """A budget for a priority that nobody has bounds nothing."""
+    known = ", ".join(profile.queueing.priorities)
+    for number, priority in enumerate(profile.queueing.budgeted):
+        if priority not in profile.queueing.priorities:
+            meant = nearest(priority, list(profile.queueing.priorities))
+            yield Finding(
+                ("queueing", "budgeted", number),
+                "is none of queueing.priorities",
+                f"did you mean {meant}? (there is {known})" if meant else f"write one of {known}",
+                (("queueing", "priorities"),),
+            )
+
+
+def budgets_are_of_budgeted_priorities(profile: Profile) -> Iterator[Finding]:
+    """Work of a priority that has no budget in this environment goes through the queues of all; what a tenant's budget sets apart would be used by nobody."""
+    budgeted = profile.queueing.budgeted
+    for name, tenant in profile.tenants.items():
+        for priority in tenant.quota.budgets:
+            if priority not in budgeted:
+                yield Finding(
+                    (TENANTS, name, "quota", "budgets", priority),
+                    "is a budget of a priority that queueing.budgeted does not name",
+                    f"write one of {', '.join(budgeted)}" if budgeted else "take it away with null, or name it there",
+                    (("queueing", "budgeted"),),
+                )
+
+
+def budgets_leave_something_of_the_quota(profile: Profile) -> Iterator[Finding]:
+    """Budgets are cut from the quota. One that takes all of its cores or memory leaves the tenant's other work nothing of its own; GPUs may go whole."""
+    for name, tenant in profile.tenants.items():
+        quota, budgets = tenant.quota, tenant.quota.budgets
+        cores = {priority: quantities.cores(each.cpu) for priority, each in budgets.items()}
+        memory = {priority: quantities.bytes_of(each.memory) for priority, each in budgets.items()}
+        for key, over in (
+            ("cpu", _reaching(cores, quantities.cores(quota.cpu))),
+            ("memory", _reaching(memory, quantities.bytes_of(quota.memory))),
+        ):
+            if over is not None:
+                yield Finding(
+                    (TENANTS, name, "quota", "budgets", over, key),
+                    f"leaves nothing of the quota, {getattr(quota, key)}, for work of other priorities",
+                    "write less, or raise the quota",
+                    ((TENANTS, name, "quota", key),),
+                )
+        for pool in dict.fromkeys(pool for each in budgets.values() for pool in each.gpus):
+            counts = {priority: each.gpus[pool] for priority, each in budgets.items() if pool in each.gpus}
+            for priority in _over(counts, quota.gpus.get(pool, 0)):
+                yield Finding(
+                    (TENANTS, name, "quota", "budgets", priority, "gpus", pool),
+                    f"is more than the quota has of pool {pool}, {quota.gpus.get(pool, 0)}",
+                    "write less, or raise the quota",
+                    ((TENANTS, name, "quota", "gpus"),),
+                )
+
+
+def _reaching(parts: Mapping[str, Number], whole: Number) -> str | None:
+    """The one with which the parts come to the whole, or more."""
+    total: int | Decimal = 0
+    for name, part in parts.items():
+        total += part
+        if total >= whole:
+            return name
+    return None
+
+
 def _over(parts: Mapping[str, Number], capacity: Number) -> Iterator[str]:
     """The one whose part, in the order in which they stand, is the first to exceed the capacity."""
     total: int | Decimal = 0
@@ -163,4 +273,9 @@ RULES: Final[tuple[Rule, ...]] = (
     quota_holds_one_default_container,
     default_container_fits_a_node,
     weights_have_a_use,
+    gpu_quota_is_for_something,
+    borrow_limits_limit_something,
+    budgeted_priorities_are_there,
+    budgets_are_of_budgeted_priorities,
+    budgets_leave_something_of_the_quota,
 )

@@ -15,6 +15,7 @@ from profiles.problems import Key, nearest
 from profiles.rules.finding import POOLS, TENANTS, Finding, Rule
 from profiles.rules.pools import some_pool_has_no_gpus
 from profiles.rules.quota import (
+    budgets_leave_something_of_the_quota,
     cpu_quotas_fit_the_pools,
     gpu_quota_names_a_pool_with_gpus,
     gpu_quotas_fit_their_pool,
@@ -103,6 +104,7 @@ def every_pool_keeps_its_promises(profile: Profile) -> Iterator[Finding]:
         gpu_quotas_fit_their_pool,
         cpu_quotas_fit_the_pools,
         memory_quotas_fit_the_pools,
+        budgets_leave_something_of_the_quota,
         gpu_quota_is_within_reach,
         every_tenant_has_somewhere_to_run,
     )

@@ -30,7 +30,7 @@ from typing import Any, Final
 from modules.foundation.gpu_pools import placement
 from modules.foundation.gpu_pools.config import NodePool, Site
 from modules.foundation.queueing.config import Preemption, Reserved, WithinTenant
-from modules.foundation.tenants.config import Budget, DataClass, Quota, Tenant
+from modules.foundation.tenants.config import BorrowLimit, Budget, DataClass, Quota, Tenant
 from modules.kit import labels, names, quantities
 
 API_VERSION: Final = "kueue.x-k8s.io/v1beta2"
@@ -383,7 +383,7 @@ def _gpu_group(
 
 def _gpus_borrowed(quota: Quota, pool: NodePool, covered: Sequence[str]) -> dict[str, int | None]:
     """The most that is borrowed of each resource in a pool with GPUs."""
-    most = quota.borrow_at_most.gpus.get(pool.name)
+    most = quota.borrow_at_most.gpus.get(pool.name) if quota.borrow_at_most else None
     if most is None:
         return dict.fromkeys(covered)
     part = gpu_part(pool, most)
@@ -394,7 +394,7 @@ def _borrowed(quota: Quota) -> dict[str, int | None]:
     """The most that is borrowed of cores and memory on pools without GPUs."""
     if not quota.borrow:
         return {CPU: 0, MEMORY: 0}
-    most = quota.borrow_at_most
+    most = quota.borrow_at_most or BorrowLimit()
     return {
         CPU: None if most.cpu is None else _thousandths(most.cpu),
         MEMORY: None if most.memory is None else _mebibytes(most.memory),

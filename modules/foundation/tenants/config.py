@@ -128,8 +128,8 @@ class Quota(Model):
     borrow: bool = True
     """Whether the tenant may use room that others leave idle."""
 
-    borrow_at_most: BorrowLimit = BorrowLimit()
-    """How much of it."""
+    borrow_at_most: BorrowLimit | None = None
+    """How much of it; null is no limit."""
 
     budgets: FrozenMap[DnsLabel, Budget] = Field(default_factory=dict)
     """Part of the quota that work of a priority may use, by priority. Only for those that the profile names in `queueing.budgeted`."""
