@@ -13,7 +13,7 @@ export GOTOOLCHAIN := local
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status retained state-doctor images locked preview pr verify test check unit format lock generated bench clean
+.PHONY: help up down status retained preflight state-doctor images locked preview pr verify test check unit format lock generated bench clean
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ endif
 
 retained: .venv/ready  ## list what the stores keep of tenants that are gone
 	@$(if $(filter embedded,$(CLUSTER)),eval "$$($(PYTHON) -m sandbox env)";) $(PYTHON) -m stacks.retained
+
+preflight: .venv/ready  ## compare the profile's pools with the nodes of the current context (PROFILE=onprem)
+	@$(PYTHON) -m stacks.preflight --profile $(PROFILE)
 
 state-doctor: .venv/ready  ## say what is wrong between states and cluster on the current context (PROFILE=onprem, MEND=1)
 	@PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH" $(PYTHON) -m stacks.doctor --profile $(PROFILE) $(if $(MEND),--mend) $(if $(YES),--yes)

@@ -28,6 +28,7 @@ _STAGES = (
     "kustomize/stage/pod/fast/pod-delete.yaml",
 )
 _LEASE_SECONDS = 40
+_HOSTNAME = "kubernetes.io/hostname"
 
 
 KWOK = Process("kwok")
@@ -85,14 +86,24 @@ def _node(pool: NodePool, number: int) -> dict[str, Any]:
             "name": name,
             "annotations": dict([_ANNOTATION]),
             "labels": {
-                "kubernetes.io/hostname": name,
+                _HOSTNAME: name,
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": "amd64",
                 **placement.labels(pool),
+                **_place(pool, number),
             },
         },
         "spec": {"taints": [taint._asdict() for taint in placement.taints(pool)]},
         "status": {"capacity": size, "allocatable": size},
+    }
+
+
+def _place(pool: NodePool, number: int) -> dict[str, str]:
+    """Where in the network a node of that number is: two share the narrowest level above the node itself, twice as many each wider one."""
+    levels = [label for label in pool.topology if label != _HOSTNAME]
+    return {
+        label: f"{pool.name}-{label.rpartition('/')[2]}-{number >> depth}"
+        for depth, label in enumerate(reversed(levels), start=1)
     }
 
 

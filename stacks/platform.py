@@ -139,6 +139,7 @@ def _shared(profile: Profile, credentials: Credentials, on_cluster: pulumi.Resou
         pools,
         owner=profile.owner,
         api_server=api_server,
+        programs=profile.gpu_programs,
         karpenter=profile.karpenter,
         opts=on_cluster,
     )

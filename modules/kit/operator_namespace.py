@@ -19,6 +19,8 @@ POD_SECURITY: Final[Mapping[str, str]] = {
 """Labels that hold a namespace's pods to the Pod Security Standard `restricted`
 (https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted)."""
 
+PRIVILEGED: Final[Mapping[str, str]] = {"pod-security.kubernetes.io/enforce": "privileged"}
+
 
 class OperatorNamespace(Component):
     """A namespace in which one operator lives. Offers its ``name``.
@@ -37,13 +39,15 @@ class OperatorNamespace(Component):
         owner: str,
         api_server: ApiServer,
         ports: Sequence[int],
+        reaches_into_nodes: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """``namespace`` is its name in the cluster, ``ports`` where the API server and others call the
-        operator."""
+        operator. ``reaches_into_nodes`` is for what drives devices: its pods are held to no standard."""
         super().__init__(name, owner=owner, opts=opts)
         self.name = namespace
-        home = Namespace(name, metadata=self.meta(namespace, extra_labels=POD_SECURITY), opts=self.child())
+        held = PRIVILEGED if reaches_into_nodes else POD_SECURITY
+        home = Namespace(name, metadata=self.meta(namespace, extra_labels=held), opts=self.child())
         inside = self.child(pulumi.ResourceOptions(depends_on=[home]))
         policies = {
             "default-deny": network_policies.deny_all(),

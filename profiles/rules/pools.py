@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from modules.foundation.gpu_pools import placement
+from modules.foundation.gpu_pools import placement, programs
 from modules.foundation.gpu_pools.config import Program, Site
 from modules.kit import labels, quantities
 from profiles.model import Profile
@@ -115,7 +115,9 @@ def topology_goes_from_wide_to_narrow(profile: Profile) -> Iterator[Finding]:
     for name, pool in profile.node_pools.items():
         if len(set(pool.topology)) < len(pool.topology):
             yield Finding(
-                (POOLS, name, "topology"), "names a label more than once", "name each level once, widest first"
+                (POOLS, name, "topology"),
+                "names a label more than once",
+                "name each level once, widest first",
             )
         elif HOSTNAME in pool.topology[:-1]:
             yield Finding(
@@ -202,6 +204,20 @@ def the_gpu_operator_installs_one_driver(profile: Profile) -> Iterator[Finding]:
             )
 
 
+def gpu_programs_are_left_alone(profile: Profile) -> Iterator[Finding]:
+    """They drive devices: their pods reach into the node, which the rules forbid everybody whose namespace is not left alone."""
+    if profile.gpu_programs is None:
+        return
+    home = programs.namespace(profile.gpu_programs)
+    if home not in profile.admission.namespaces_left_alone:
+        yield Finding(
+            ("gpu_programs", "program"),
+            f"runs in namespace {home}, where the API server would refuse its pods",
+            f"name {home} in admission.namespaces_left_alone",
+            (("admission", "namespaces_left_alone"),),
+        )
+
+
 RULES: Final[tuple[Rule, ...]] = (
     some_pool_has_no_gpus,
     home_pools_are_own_machines,
@@ -216,4 +232,5 @@ RULES: Final[tuple[Rule, ...]] = (
     instance_types_are_karpenters,
     karpenter_has_a_pool,
     the_gpu_operator_installs_one_driver,
+    gpu_programs_are_left_alone,
 )

@@ -207,7 +207,9 @@ def budgets_are_of_budgeted_priorities(profile: Profile) -> Iterator[Finding]:
                 yield Finding(
                     (TENANTS, name, "quota", "budgets", priority),
                     "is a budget of a priority that queueing.budgeted does not name",
-                    f"write one of {', '.join(budgeted)}" if budgeted else "take it away with null, or name it there",
+                    f"write one of {', '.join(budgeted)}"
+                    if budgeted
+                    else "take it away with null, or name it there",
                     (("queueing", "budgeted"),),
                 )
 

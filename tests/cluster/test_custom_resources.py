@@ -25,6 +25,7 @@ KINDS = {
     "kueue": "config/components/crd/bases/*.yaml",
     "cass-operator": "config/crd/bases/*.yaml",
     "cert-manager": "deploy/crds/*.yaml",
+    "karpenter": "pkg/apis/crds/karpenter.sh_nodepools.yaml",
     "percona-xtradb-cluster-operator": "config/crd/bases/*.yaml",
     "prometheus-operator": "example/prometheus-operator-crd/*.yaml",
     "spark-operator": "config/crd/bases/*.yaml",

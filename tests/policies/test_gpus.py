@@ -8,9 +8,20 @@ import pytest
 
 from policies.crossguard import policies
 from policies.resource import UNKNOWN
-from policies.rules.gpus import RULES
 from policies.rule import violations
-from tests.policies.objects import DROP, Case, Edit, allowed, compliant, edited, expected, found, refused, resource
+from policies.rules.gpus import RULES
+from tests.policies.objects import (
+    DROP,
+    Case,
+    Edit,
+    allowed,
+    compliant,
+    edited,
+    expected,
+    found,
+    refused,
+    resource,
+)
 
 _WEB = "Deployment tenant-atlas/web: "
 _QUEUE = "metadata/labels/kueue.x-k8s.io~queue-name"
@@ -24,7 +35,9 @@ def _pod(path: str, value: Any = DROP) -> Edit:
     return Edit("web", f"spec/template/spec/{path}", value)
 
 
-def _asks(limits: dict[str, Any], requests: dict[str, Any] | None = None, place: str = "containers/0") -> Edit:
+def _asks(
+    limits: dict[str, Any], requests: dict[str, Any] | None = None, place: str = "containers/0"
+) -> Edit:
     own = {"cpu": "1", "memory": "1Gi"}
     return _pod(
         f"{place}/resources",

@@ -39,6 +39,7 @@ REFUSED = [
     ("local", "cluster.service_cidr", "10.97.0.0/16"),
     ("local", "node_pools.a100.site", "cloud"),
     ("local", "node_pools.cloud-l4.region", "eu-west-1"),
+    ("onprem", "node_pools.a100.topology", ["kubernetes.io/hostname"]),
     ("local", "object_store.engine", "external"),
     ("local", "object_store.servers", 4),
     ("local", "object_store.disk", "16Gi"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modules.foundation.gpu_pools import placement
-from modules.foundation.gpu_pools.config import NodePool
+from modules.foundation.gpu_pools.config import Nccl, NodePool
 
 A100 = {"product": "NVIDIA-A100-SXM4-80GB", "count": 8, "memory": "80Gi"}
 
@@ -44,11 +44,15 @@ def test_whole_gpus_are_counted_as_hardware() -> None:
     assert "nvidia.com/mig.strategy" not in found
 
 
-def test_time_slicing_multiplies_the_same_resource() -> None:
+def test_turns_on_a_gpu_are_another_resource_than_a_whole_one() -> None:
     sliced = shared(mode="time-slicing", replicas=4)
-    assert placement.allocatable(sliced)["nvidia.com/gpu"] == "32"
+    assert placement.allocatable(sliced)["nvidia.com/gpu.shared"] == "32"
+    assert "nvidia.com/gpu" not in placement.allocatable(sliced)
     assert placement.gpu_capacity(sliced) == 64
-    assert placement.labels(sliced)["nvidia.com/gpu.product"] == "NVIDIA-A100-SXM4-80GB-SHARED"
+    assert placement.labels(sliced)["nvidia.com/gpu.product"] == "NVIDIA-A100-SXM4-80GB", (
+        "the resource's name says that it is shared"
+    )
+    assert placement.labels(sliced)["nvidia.com/gpu.replicas"] == "4"
     assert placement.labels(sliced)["nvidia.com/gpu.count"] == "8", "the hardware stays what it is"
 
 
@@ -96,6 +100,54 @@ def test_each_published_layout_is_taken_and_one_slice_more_refused(product: str)
             more = pool(gpu={**fits, "sharing": {"mode": "mig", "layout": {profile: most + 1}}}).gpu
             assert more is not None
             assert f"at most {most} of {profile}" in str(placement.mig_fault(more))
+
+
+@pytest.mark.parametrize(
+    ("sharing", "fractional"),
+    [
+        ({"mode": "none"}, False),
+        ({"mode": "time-slicing", "replicas": 2}, True),
+        ({"mode": "mig", "layout": {"7g.80gb": 1}}, True),
+    ],
+)
+def test_what_is_shared_is_a_fraction_of_a_gpu(sharing: dict[str, Any], fractional: bool) -> None:
+    assert placement.fractional(shared(**sharing)) is fractional
+    assert not placement.fractional(pool())
+
+
+def test_nodes_have_the_labels_that_their_record_says() -> None:
+    found = placement.labels(
+        pool(
+            node_labels={"feature.node.kubernetes.io/rdma.capable": "true"},
+            local_ssd={"path": "/mnt/scratch", "size": "7Ti"},
+            topology=["topology.example.com/rack"],
+            gpu={**A100, "driver": "580.95.05"},
+        )
+    )
+    assert found["feature.node.kubernetes.io/rdma.capable"] == "true"
+    assert found["longhouse.dev/local-ssd"] == "true"
+    assert found["nvidia.com/cuda.driver-version.full"] == "580.95.05"
+    assert "topology.example.com/rack" not in found, "it differs from node to node"
+    plain = placement.labels(pool(gpu=A100))
+    assert not {"longhouse.dev/local-ssd", "nvidia.com/cuda.driver-version.full"} & plain.keys()
+
+
+@pytest.mark.parametrize(
+    ("nccl", "environment"),
+    [
+        ({"interface": "eth0"}, {"NCCL_SOCKET_IFNAME": "eth0", "NCCL_IB_DISABLE": "1"}),
+        (
+            {"interface": "ib", "infiniband": True, "adapters": ["mlx5_0:1", "mlx5_1"]},
+            {
+                "NCCL_SOCKET_IFNAME": "ib",
+                "NCCL_IB_DISABLE": "0",
+                "NCCL_IB_HCA": "mlx5_0:1,mlx5_1",
+            },
+        ),
+    ],
+)
+def test_nccl_is_told_by_its_environment(nccl: dict[str, Any], environment: dict[str, str]) -> None:
+    assert placement.nccl_environment(Nccl.model_validate(nccl)) == environment
 
 
 def test_a_product_that_is_not_listed_is_taken_as_described() -> None:

@@ -145,6 +145,7 @@ def test_what_is_fixed_at_the_first_deployment_is_marked() -> None:
         ("cluster", "service_cidr"),
         ("node_pools", "*", "site"),
         ("node_pools", "*", "region"),
+        ("node_pools", "*", "topology"),
         ("cassandra", "disk"),
         ("cassandra", "engine"),
         ("hdfs", "datanodes", "disk"),

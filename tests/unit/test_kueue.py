@@ -11,7 +11,7 @@ import yaml
 
 from modules.foundation.certificates.authority import KeyPair
 from modules.foundation.queueing import kueue
-from modules.foundation.queueing.config import Queueing
+from modules.foundation.queueing.config import BetweenTenants, Preemption, Queueing
 from modules.kit.cluster import WebhookFailure
 from tests.unit.examples import unknown_values
 from upstream import part
@@ -63,6 +63,21 @@ class TestConfiguration:
         assert configuration()["managedJobsNamespaceSelector"] == {
             "matchExpressions": [{"key": "longhouse.dev/tenant", "operator": "Exists"}]
         }
+
+    @pytest.mark.parametrize(
+        ("said", "strategies"),
+        [
+            (BetweenTenants.FINAL_SHARE, ["LessThanOrEqualToFinalShare"]),
+            (BetweenTenants.INITIAL_SHARE, ["LessThanInitialShare"]),
+            (BetweenTenants.FINAL_THEN_INITIAL, ["LessThanOrEqualToFinalShare", "LessThanInitialShare"]),
+        ],
+    )
+    def test_the_profile_says_when_one_borrower_gives_way_to_another(
+        self, said: BetweenTenants, strategies: list[str]
+    ) -> None:
+        preemption = Preemption(between_tenants=said)
+        found = configuration(Queueing(priorities={"normal": 0}, preemption=preemption))
+        assert found["fairSharing"] == {"preemptionStrategies": strategies}
 
     def test_plain_pods_are_queued_like_jobs(self) -> None:
         assert {"pod", "batch/job"} <= set(configuration()["integrations"]["frameworks"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 import pytest
 
+from modules.foundation.gpu_pools.config import NodePool
 from modules.foundation.queueing import kueue
 from modules.foundation.queueing.component import Queueing
 from modules.foundation.queueing.config import Queueing as Config
@@ -12,12 +13,16 @@ from modules.foundation.queueing.shares import SharingError
 from modules.foundation.tenants.config import Tenant
 from modules.kit.cluster import ApiServer, WebhookFailure
 from tests.conftest import Declared, Recording, record
-from tests.unit.examples import AUTHORITY, CLOUD, GENERAL, GPUS, tenant
+from tests.unit.examples import AUTHORITY, CLOUD, GENERAL, GPUS, pool, tenant
 
 POOLS = (GENERAL, GPUS, CLOUD)
 
 
-def declared(webhooks: WebhookFailure = WebhookFailure.FAIL, tenants: tuple[Tenant, ...] = ()) -> Recording:
+def declared(
+    webhooks: WebhookFailure = WebhookFailure.FAIL,
+    tenants: tuple[Tenant, ...] = (),
+    pools: tuple[NodePool, ...] = POOLS,
+) -> Recording:
     def program() -> None:
         Queueing(
             "queueing",
@@ -26,7 +31,7 @@ def declared(webhooks: WebhookFailure = WebhookFailure.FAIL, tenants: tuple[Tena
             api_server=ApiServer(cidrs=("172.30.255.1/32",), port=6443),
             webhooks=webhooks,
             authority=AUTHORITY,
-            pools=POOLS,
+            pools=pools,
             tenants=tenants,
         )
 
@@ -77,6 +82,16 @@ def test_there_is_a_flavor_for_each_pool_and_a_class_for_each_priority() -> None
     assert sorted(recorded.named("kueue.x-k8s.io/v1beta2:ResourceFlavor")) == ["a100", "cloud-cpu", "general"]
     priorities = recorded.named("kueue.x-k8s.io/v1beta2:WorkloadPriorityClass")
     assert {name: each.inputs.value for name, each in priorities.items()} == {"low": -1000, "normal": 0}
+
+
+def test_a_pool_whose_nodes_are_near_or_far_has_a_topology_before_its_flavor() -> None:
+    racks = pool("racks", topology=["topology.example.com/rack", "kubernetes.io/hostname"])
+    recorded = declared(pools=(*POOLS, racks))
+    (topology,) = recorded.of("kueue.x-k8s.io/v1beta2:Topology")
+    assert topology.object_name == "racks"
+    flavors = recorded.named("kueue.x-k8s.io/v1beta2:ResourceFlavor")
+    assert topology.urn in flavors["racks"].dependencies
+    assert topology.urn not in flavors["general"].dependencies
 
 
 def test_the_cohort_is_the_last_to_come_and_the_first_to_go() -> None:

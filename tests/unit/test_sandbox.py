@@ -29,6 +29,7 @@ from sandbox.progress import Progress, clock
 from sandbox.shell import SandboxError, run, wait_until
 from sandbox.tools import Tool
 from stacks import deploy
+from tests.unit.examples import pool
 
 
 class TestShell:
@@ -191,6 +192,16 @@ class TestSimulatedNodes:
         assert node["status"]["allocatable"]["nvidia.com/gpu"] == "1"
         assert node["metadata"]["labels"]["longhouse.dev/region"] == "eu-central-1"
         assert {taint["key"] for taint in node["spec"]["taints"]} == {"nvidia.com/gpu", "longhouse.dev/site"}
+
+    def test_nodes_stand_in_racks_and_blocks_where_their_pool_has_them(self) -> None:
+        levels = ["topology.example.com/block", "topology.example.com/rack", "kubernetes.io/hostname"]
+        racks = pool("a100", nodes=5, topology=levels)
+        places = [
+            [each["metadata"]["labels"][level] for level in levels] for each in simulated.nodes([racks], None)
+        ]
+        assert [block for block, _, _ in places] == ["a100-block-0"] * 4 + ["a100-block-1"]
+        assert [rack for _, rack, _ in places] == [f"a100-rack-{n}" for n in (0, 0, 1, 1, 2)]
+        assert [host for _, _, host in places] == [f"a100-{n}" for n in range(5)]
 
 
 def test_ports_of_a_simulated_cluster_are_not_fought_over(

@@ -12,7 +12,7 @@ import pytest
 from modules.foundation.gpu_pools import placement
 from modules.foundation.gpu_pools.config import NodePool
 from modules.foundation.queueing import shares
-from modules.foundation.queueing.config import Reserved
+from modules.foundation.queueing.config import Reserved, WithinTenant
 from modules.foundation.queueing.shares import SharingError
 from modules.foundation.tenants.config import Tenant
 from modules.kit import names, quantities
@@ -105,6 +105,13 @@ class TestQueuesOfATenant:
         assert {each.spec["cohortName"] for each in found.cluster} == {names.COHORT}
 
 
+def borrowed(found: shares.ClusterQueue, flavor: str) -> dict[str, str]:
+    """Limits on what is borrowed in a pool, by resource; what has none is not named."""
+    (group,) = found.spec["resourceGroups"]
+    (share,) = [each for each in group["flavors"] if each["name"] == flavor]
+    return {each["name"]: each["borrowingLimit"] for each in share["resources"] if "borrowingLimit" in each}
+
+
 class TestCoresAndMemory:
     def test_the_quota_lies_whole_on_the_only_pool_at_home(self) -> None:
         found = queue(tenant(quota={"cpu": "1500m", "memory": "3Gi"}), "atlas-cpu")
@@ -161,7 +168,7 @@ class TestGpus:
             gpu={**A100, "count": 1, "sharing": {"mode": "time-slicing", "replicas": 4}},
         )
         found = queue(tenant(quota={"gpus": {"t4": 3}}), "atlas-gpu", (GENERAL, shared))
-        assert quota(found, "t4") == {"cpu": "6", "memory": "24Gi", "nvidia.com/gpu": "3"}
+        assert quota(found, "t4") == {"cpu": "6", "memory": "24Gi", "nvidia.com/gpu.shared": "3"}
 
     def test_slices_are_asked_for_by_their_own_name(self) -> None:
         cut = pool(
@@ -241,6 +248,83 @@ class TestWhereWorkMayRun:
     def test_a_tenant_that_may_borrow_has_no_limit_to_it(self) -> None:
         found = shares.queues(tenant(quota={"gpus": {"a100": 1}}), POOLS)
         assert [limits(each) for each in found.cluster] == [{None}, {None}]
+
+    def test_what_it_borrows_can_be_limited_by_resource(self) -> None:
+        one = tenant(quota={"gpus": {"a100": 1}, "borrow_at_most": {"cpu": "6", "gpus": {"a100": 2}}})
+        cpu, gpu = shares.queues(one, POOLS).cluster
+        assert borrowed(cpu, "general") == {"cpu": "6"}, "memory has no limit"
+        assert borrowed(gpu, "a100") == {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "2"}
+
+    def test_a_limit_over_several_pools_lies_on_them_in_proportion_to_their_size(self) -> None:
+        pools = (pool("small", cpu="10"), pool("large", nodes=3, cpu="10"))
+        (found,) = shares.queues(tenant(quota={"borrow_at_most": {"cpu": "8"}}), pools).cluster
+        assert [borrowed(found, each.name) for each in pools] == [{"cpu": "2"}, {"cpu": "6"}]
+
+    def test_a_pool_where_nothing_may_be_borrowed_is_none(self) -> None:
+        one = tenant(
+            quota={"borrow_at_most": {"cpu": "0.001", "gpus": {"cloud-l4": 0}}, "gpus": {"a100": 1}},
+            burst=MAY_BURST,
+        )
+        _, gpu = shares.queues(one, POOLS).cluster
+        assert borrowed(gpu, "cloud-l4") == {"cpu": "0", "memory": "0", "nvidia.com/gpu": "0"}
+        assert borrowed(gpu, "a100") == {}
+
+
+class TestBudgets:
+    BUDGETS = {"high": {"cpu": "1", "memory": "2Gi", "gpus": {"a100": 2}}}  # noqa: RUF012
+
+    def test_a_priority_with_a_budget_has_queues_of_its_own(self) -> None:
+        found = shares.queues(tenant(quota={"gpus": {"a100": 8}, "budgets": self.BUDGETS}), POOLS)
+        assert [(each.name, each.cluster_queue) for each in found.local] == [
+            ("default", "atlas-cpu"),
+            ("gpu", "atlas-gpu"),
+            ("default.high", "atlas-cpu.high"),
+            ("gpu.high", "atlas-gpu.high"),
+        ]
+
+    def test_the_budget_is_cut_from_the_quota(self) -> None:
+        one = tenant(quota={"gpus": {"a100": 8}, "budgets": self.BUDGETS})
+        assert quota(queue(one, "atlas-cpu.high"), "general") == {"cpu": "1", "memory": "2Gi"}
+        assert quota(queue(one, "atlas-cpu"), "general") == {"cpu": "3", "memory": "6Gi"}
+        assert quota(queue(one, "atlas-gpu.high"), "a100")["nvidia.com/gpu"] == "2"
+        assert quota(queue(one, "atlas-gpu"), "a100")["nvidia.com/gpu"] == "6"
+
+    def test_it_borrows_nothing_and_what_is_idle_of_it_is_taken_back_at_once(self) -> None:
+        one = tenant(quota={"gpus": {"a100": 8}, "budgets": self.BUDGETS}, burst=MAY_BURST)
+        for name in ("atlas-cpu.high", "atlas-gpu.high"):
+            found = queue(one, name)
+            assert limits(found) == {"0"}
+            assert found.spec["preemption"]["reclaimWithinCohort"] == "Any"
+            assert "cloud" not in " ".join(flavors(found)), "what is promised to nobody is not in a budget"
+        assert limits(queue(one, "atlas-gpu")) == {None}, "other work borrows as before"
+
+    def test_a_budget_without_gpus_has_no_queue_for_them(self) -> None:
+        bare = {"high": {"cpu": "1", "memory": "2Gi"}}
+        found = shares.queues(tenant(quota={"gpus": {"a100": 8}, "budgets": bare}), POOLS)
+        assert [each.name for each in found.local] == ["default", "gpu", "default.high"]
+        assert quota(found.cluster[1], "a100")["nvidia.com/gpu"] == "8"
+
+    def test_nothing_more_is_promised_than_without(self) -> None:
+        plain = shares.cohort([tenant(quota={"gpus": {"a100": 8}})], POOLS, NOTHING)
+        cut = shares.cohort([tenant(quota={"gpus": {"a100": 8}, "budgets": self.BUDGETS})], POOLS, NOTHING)
+        assert plain == cut
+
+    @pytest.mark.parametrize(
+        "budget",
+        [
+            {"cpu": "5", "memory": "1Gi"},
+            {"cpu": "1", "memory": "9Gi"},
+            {"cpu": "1", "memory": "1Gi", "gpus": {"a100": 9}},
+        ],
+    )
+    def test_a_budget_beyond_the_quota_is_refused(self, budget: dict[str, Any]) -> None:
+        with pytest.raises(SharingError, match="budgets of tenant atlas exceed its quota"):
+            shares.queues(tenant(quota={"gpus": {"a100": 8}, "budgets": {"high": budget}}), POOLS)
+
+    def test_whom_a_tenants_work_pushes_out_is_the_profiles_to_say(self) -> None:
+        one = tenant(quota={"budgets": {"high": {"cpu": "1", "memory": "1Gi"}}})
+        found = shares.queues(one, POOLS, WithinTenant.NEVER).cluster
+        assert [each.spec["preemption"]["withinClusterQueue"] for each in found] == ["Never", "Never"]
 
 
 class TestCohort:
@@ -390,7 +474,20 @@ class TestFlavor:
             ],
         }
 
+    def test_where_nodes_are_in_the_network_is_a_topology_of_its_name(self) -> None:
+        racks = pool("a100", gpu=A100, topology=["topology.example.com/rack", "kubernetes.io/hostname"])
+        assert shares.Flavor(racks).spec["topologyName"] == "a100"
+        assert shares.Flavor(racks).topology == {
+            "levels": [{"nodeLabel": "topology.example.com/rack"}, {"nodeLabel": "kubernetes.io/hostname"}]
+        }
+        assert shares.Flavor(GPUS).topology is None
+        assert "topologyName" not in shares.Flavor(GPUS).spec
+
+    def test_a_job_can_ask_for_nodes_with_a_fast_disk(self) -> None:
+        fast = pool("fast", local_ssd={"path": "/mnt/scratch", "size": "1Ti"})
+        assert shares.Flavor(fast).spec["nodeLabels"]["longhouse.dev/local-ssd"] == "true"
+
     def test_its_labels_are_on_every_node_of_the_pool(self) -> None:
-        for each in POOLS:
+        for each in (*POOLS, pool("fast", local_ssd={"path": "/mnt/scratch", "size": "1Ti"})):
             node_labels: dict[str, str] = shares.Flavor(each).spec["nodeLabels"]
             assert node_labels.items() <= placement.labels(each).items()

@@ -11,7 +11,7 @@ import pytest
 from pulumi_kubernetes.core.v1 import ConfigMap
 
 from modules.foundation.queueing.config import Queueing
-from modules.foundation.tenants import access, limits
+from modules.foundation.tenants import access, limits, offers
 from modules.foundation.tenants.access import GRANTS, Role
 from modules.foundation.tenants.component import Tenant, TenantRoles
 from modules.foundation.tenants.config import Groups
@@ -104,6 +104,52 @@ class TestNamespace:
     def test_it_is_gone_before_the_operator_that_lets_go_of_its_pods(self) -> None:
         (needs,) = declared().one("core/v1:Namespace").dependencies
         assert needs.endswith("::cohort")
+
+
+class TestOffers:
+    MIG = pool("mig", gpu={**A100, "sharing": {"mode": "mig", "layout": {"1g.10gb": 7}}})
+    TURNS = pool(
+        "l4", gpu={**A100, "product": "NVIDIA-L4", "sharing": {"mode": "time-slicing", "replicas": 4}}
+    )
+    THERE = (*POOLS, MIG, TURNS)
+    ALL = {"gpus": {"a100": 8, "mig": 7, "l4": 4}}  # noqa: RUF012
+
+    def said(self, **fields: Any) -> dict[str, str]:
+        return {
+            key.removeprefix("longhouse.dev/"): words
+            for key, words in offers.annotations(tenant(**fields), self.THERE, ["high"]).items()
+        }
+
+    def test_the_namespace_says_what_work_can_get_and_for_what(self) -> None:
+        assert self.said(quota=self.ALL) == {
+            "gpus": "a100=nvidia.com/gpu mig=nvidia.com/mig-1g.10gb l4=nvidia.com/gpu.shared",
+            "gpus-for-notebook": "mig=nvidia.com/mig-1g.10gb l4=nvidia.com/gpu.shared",
+            "gpus-for-training": "a100=nvidia.com/gpu",
+            "queues": "default gpu",
+            "budgeted-priorities": "high",
+        }
+
+    def test_the_record_says_who_gets_shares(self) -> None:
+        found = self.said(quota=self.ALL, gpu_use={"fractional": ["notebook", "training"], "whole": []})
+        assert found["gpus-for-notebook"] == found["gpus-for-training"]
+        assert "a100" not in found["gpus-for-training"]
+
+    def test_a_tenant_without_gpus_is_offered_none(self) -> None:
+        assert self.said() == {"queues": "default", "budgeted-priorities": "high"}
+
+    def test_gpus_in_the_cloud_are_offered_to_those_that_may_go_there(self) -> None:
+        assert "cloud-l4=nvidia.com/gpu" in self.said(quota={"gpus": {"a100": 1}}, burst=MAY_BURST)["gpus"]
+        assert "cloud-l4" not in self.said(quota={"gpus": {"a100": 1}})["gpus"]
+
+    def test_a_budget_has_its_queue_there(self) -> None:
+        budget = {"high": {"cpu": "1", "memory": "1Gi", "gpus": {"a100": 1}}}
+        found = self.said(quota={**self.ALL, "budgets": budget})
+        assert found["queues"] == "default gpu default.high gpu.high"
+
+    def test_it_stands_in_the_namespace_itself(self) -> None:
+        found = declared(quota={"gpus": {"a100": 8}}).one("core/v1:Namespace", NAMESPACE).metadata.annotations
+        assert found["longhouse.dev/gpus"] == "a100=nvidia.com/gpu"
+        assert found["longhouse.dev/budgeted-priorities"] == "high"
 
 
 class TestQuota:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import pulumi
 from pulumi_kubernetes.core.v1 import ConfigMap
 
 from modules.foundation.gpu_pools import karpenter as nodes
 from modules.foundation.gpu_pools import placement, sharing
-from modules.foundation.gpu_pools.config import Karpenter, NodePool
+from modules.foundation.gpu_pools import programs as nvidia
+from modules.foundation.gpu_pools.config import GpuPrograms, Karpenter, NodePool
 from modules.kit.cluster import ApiServer
 from modules.kit.component import Component
 from modules.kit.custom_object import CustomObject
 from modules.kit.operator_namespace import OperatorNamespace
-
-NAMESPACE: Final = "nvidia-device-plugin"
-DEVICE_PLUGIN: Final = "device-plugin-configs"
-MIG_MANAGER: Final = "mig-layouts"
 
 
 class GpuPools(Component):
@@ -39,21 +35,30 @@ class GpuPools(Component):
         *,
         owner: str,
         api_server: ApiServer,
+        programs: GpuPrograms | None = None,
         karpenter: Karpenter | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``karpenter`` is None where nodes are made by hand, or by the cloud's own means."""
+        """``programs`` are those of NVIDIA's that are to be installed, None where the cloud brings them. ``karpenter`` is None where nodes are
+        made by hand, or by the cloud's own means."""
         super().__init__(name, owner=owner, opts=opts)
         documents = sharing.device_plugin(pools)
         layouts = sharing.mig_layouts(pools)
-        if documents:
+        if documents or programs:
             namespace = OperatorNamespace(
-                NAMESPACE, NAMESPACE, owner=owner, api_server=api_server, ports=[], opts=self.child()
+                nvidia.namespace(programs),
+                nvidia.namespace(programs),
+                owner=owner,
+                api_server=api_server,
+                ports=[nvidia.METRICS_PORT] if programs and programs.metrics else [],
+                reaches_into_nodes=programs is not None,
+                opts=self.child(),
             )
             after = self.child(pulumi.ResourceOptions(depends_on=[namespace]))
-            self._config_map(DEVICE_PLUGIN, documents, after)
+            if documents:
+                self._config_map(sharing.DEVICE_PLUGIN, namespace, documents, after)
             if layouts is not None:
-                self._config_map(MIG_MANAGER, {"config.yaml": layouts}, after)
+                self._config_map(sharing.MIG_MANAGER, namespace, {"config.yaml": layouts}, after)
         for pool in pools:
             if karpenter is None or not placement.elastic(pool):
                 continue
@@ -67,5 +72,7 @@ class GpuPools(Component):
             )
         self.register_outputs({"shared": sorted(documents)})
 
-    def _config_map(self, name: str, data: dict[str, str], opts: pulumi.ResourceOptions) -> None:
-        ConfigMap(name, metadata=self.meta(name, namespace=NAMESPACE), data=data, opts=opts)
+    def _config_map(
+        self, name: str, home: OperatorNamespace, data: dict[str, str], opts: pulumi.ResourceOptions
+    ) -> None:
+        ConfigMap(name, metadata=self.meta(name, namespace=home.name), data=data, opts=opts)

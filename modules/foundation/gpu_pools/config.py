@@ -103,9 +103,9 @@ class Gpu(Model):
     sharing: Sharing = Exclusive(mode="none")
     """How a GPU is shared: whole (`none`), in turns (`time-slicing`) or cut in hardware (`mig`)."""
 
-    driver: Annotated[str, Field(pattern=r"^[1-9][0-9]{2}(\.[0-9]{1,3}){1,2}$", examples=["580.95.05"])] | None = (
-        None
-    )
+    driver: (
+        Annotated[str, Field(pattern=r"^[1-9][0-9]{2}(\.[0-9]{1,3}){1,2}$", examples=["580.95.05"])] | None
+    ) = None
     """Version of NVIDIA's driver that the nodes must run, as GPU feature discovery labels it; null takes what is there."""
 
 
@@ -119,14 +119,14 @@ class Nccl(Model):
     infiniband: bool = False
     """Whether the nodes have InfiniBand or RoCE for NCCL to use."""
 
-    adapters: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+(:[0-9]+)?$")], ...] = ()
+    adapters: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+(:[0-9]+)?$", examples=["mlx5_0"])], ...] = ()
     """InfiniBand adapters to use, such as `mlx5_0`, or `mlx5_0:1` with the port; none named means all."""
 
 
 class LocalSsd(Model):
     """A fast disk in each node, gone with the node."""
 
-    path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_.-]+)+$", max_length=200)]
+    path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_.-]+)+$", max_length=200, examples=["/mnt/scratch"])]
     """Where it is mounted on the node."""
 
     size: Memory

@@ -59,4 +59,3 @@ def _found(key: str) -> bool:
 
 def _one_of(key: str, *values: str) -> dict[str, Any]:
     return {"key": key, "operator": "In", "values": list(values)}
-

@@ -24,6 +24,10 @@ SHARED_RESOURCE: Final = f"{GPU_RESOURCE}.shared"
 """A turn on a GPU, as the device plugin names it that is told `renameByDefault`: nobody gets it who asks for a whole one."""
 
 MIG_RESOURCE_PREFIX: Final = "nvidia.com/mig-"
+DEVICE_PLUGIN_LABEL: Final = "nvidia.com/device-plugin.config"
+MIG_LABEL: Final = "nvidia.com/mig.config"
+"""Labels by which NVIDIA's device plugin and MIG manager know which of their documents is a node's."""
+
 DRIVER_LABEL: Final = "nvidia.com/cuda.driver-version.full"
 
 
@@ -177,7 +181,10 @@ def labels(pool: NodePool) -> dict[str, str]:
     )
     if pool.gpu.driver is not None:
         found[DRIVER_LABEL] = pool.gpu.driver
+    if fractional(pool):
+        found[DEVICE_PLUGIN_LABEL] = pool.name
     if isinstance(sharing, Mig):
+        found[MIG_LABEL] = pool.name
         found["nvidia.com/mig.strategy"] = "mixed"
         resource = gpu_resource(pool)
         found[f"{resource}.count"] = str(shares_per_node(pool))

@@ -9,12 +9,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from modules.foundation.gpu_pools.config import Mig, NodePool, TimeSlicing
 from modules.foundation.gpu_pools.placement import GPU_RESOURCE
+
+DEVICE_PLUGIN: Final = "device-plugin-configs"
+"""ConfigMap of the device plugin's documents."""
+
+MIG_MANAGER: Final = "mig-layouts"
+"""ConfigMap of the MIG manager's layouts."""
+
+WHOLE: Final = "all-disabled"
+"""The layout of GPUs that are not cut, which nodes have that choose none."""
 
 
 def device_plugin(pools: Iterable[NodePool]) -> dict[str, str]:
@@ -44,10 +53,13 @@ def device_plugin(pools: Iterable[NodePool]) -> dict[str, str]:
 
 
 def mig_layouts(pools: Iterable[NodePool]) -> str | None:
-    """The MIG manager's layouts as one YAML document, keyed by pool; None when no pool is cut."""
-    layouts = {
+    """The MIG manager's layouts as one YAML document, keyed by pool, and that of all other nodes; None when no pool is cut."""
+    layouts: dict[str, list[dict[str, Any]]] = {
         pool.name: [{"devices": "all", "mig-enabled": True, "mig-devices": dict(pool.gpu.sharing.layout)}]
         for pool in pools
         if pool.gpu is not None and isinstance(pool.gpu.sharing, Mig)
     }
-    return yaml.safe_dump({"version": "v1", "mig-configs": layouts}, sort_keys=True) if layouts else None
+    if not layouts:
+        return None
+    layouts[WHOLE] = [{"devices": "all", "mig-enabled": False}]
+    return yaml.safe_dump({"version": "v1", "mig-configs": layouts}, sort_keys=True)

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from modules.foundation.gpu_pools import placement
 from modules.foundation.gpu_pools.config import NodePool, Site
-from modules.foundation.queueing.config import Preemption, Reserved, WithinTenant
+from modules.foundation.queueing.config import Reserved, WithinTenant
 from modules.foundation.tenants.config import BorrowLimit, Budget, DataClass, Quota, Tenant
 from modules.kit import labels, names, quantities
 
@@ -247,11 +247,13 @@ def reachable(tenant: Tenant, pools: Iterable[NodePool]) -> tuple[NodePool, ...]
     return tuple(sorted(allowed, key=lambda pool: pool.site is not Site.HOME))
 
 
-def queues(tenant: Tenant, pools: Sequence[NodePool], preemption: Preemption = Preemption()) -> Queues:
+def queues(
+    tenant: Tenant, pools: Sequence[NodePool], within: WithinTenant = WithinTenant.LOWER_PRIORITY
+) -> Queues:
     """The tenant's queues.
 
-    A tenant has a queue for GPU nodes if its quota names GPUs, and one more of each for every priority that has a budget. Raises SharingError
-    when it has a quota where its work may not run, or budgets that exceed the quota.
+    A tenant has a queue for GPU nodes if its quota names GPUs, and one more of each for every priority that has a budget. ``within`` is whom its
+    work pushes out of its own queues. Raises SharingError when it has a quota where its work may not run, or budgets that exceed the quota.
     """
     namespace = names.namespace(tenant.name)
     quota = tenant.quota
@@ -271,8 +273,7 @@ def queues(tenant: Tenant, pools: Sequence[NodePool], preemption: Preemption = P
             )
     return Queues(
         cluster=tuple(
-            ClusterQueue(name, namespace, group, quota.weight, preemption.within_tenant)
-            for name, group in groups.values()
+            ClusterQueue(name, namespace, group, quota.weight, within) for name, group in groups.values()
         ),
         local=tuple(LocalQueue(local, namespace, name) for local, (name, _) in groups.items()),
     )
@@ -426,7 +427,9 @@ def _gpu_rest(tenant: Tenant) -> dict[str, int]:
 def _held(tenant: Tenant, left: dict[str, int]) -> dict[str, int]:
     over = sorted(name for name, units in left.items() if units < 0)
     if over:
-        raise SharingError(f"budgets of tenant {tenant.name} exceed its quota of {', '.join(over)}: lower one")
+        raise SharingError(
+            f"budgets of tenant {tenant.name} exceed its quota of {', '.join(over)}: lower one"
+        )
     return left
 
 

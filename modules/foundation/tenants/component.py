@@ -105,7 +105,7 @@ class Tenant(Component):
         self._declare_network(config, cluster, reaches)
         self._declare_accounts()
         self._declare_access(config, identity)
-        self._declare_queues(shares.queues(config, pools, queueing.preemption), after, home)
+        self._declare_queues(shares.queues(config, pools, queueing.preemption.within_tenant), after, home)
         self.register_outputs({"namespace": self.namespace})
 
     def _declare_limits(self, config: config.Tenant, pools: Sequence[NodePool]) -> None:

@@ -30,9 +30,7 @@ def gpu_pools(tenant: Tenant, pools: Iterable[NodePool], use: Use) -> tuple[Node
     """Pools whose GPUs, or shares of them, the tenant's pods of that use can get."""
     whole, shared = use in tenant.gpu_use.whole, use in tenant.gpu_use.fractional
     return tuple(
-        pool
-        for pool in shares.gpu_pools(tenant, pools)
-        if (shared if placement.fractional(pool) else whole)
+        pool for pool in shares.gpu_pools(tenant, pools) if (shared if placement.fractional(pool) else whole)
     )
 
 
