@@ -53,6 +53,7 @@ def test_turns_on_a_gpu_are_another_resource_than_a_whole_one() -> None:
         "the resource's name says that it is shared"
     )
     assert placement.labels(sliced)["nvidia.com/gpu.replicas"] == "4"
+    assert placement.labels(sliced)["nvidia.com/gpu.sharing-strategy"] == "time-slicing"
     assert placement.labels(sliced)["nvidia.com/gpu.count"] == "8", "the hardware stays what it is"
 
 
@@ -63,6 +64,8 @@ def test_mig_offers_slices_in_place_of_gpus() -> None:
     assert "nvidia.com/gpu" not in offered
     assert placement.gpu_capacity(cut) == 112
     assert placement.labels(cut)["nvidia.com/mig.strategy"] == "mixed"
+    assert placement.labels(cut)["nvidia.com/gpu.replicas"] == "0", "no whole GPU is given out"
+    assert placement.labels(cut)["nvidia.com/gpu.sharing-strategy"] == "none"
     assert placement.labels(cut)["nvidia.com/mig-1g.10gb.count"] == "56"
 
 

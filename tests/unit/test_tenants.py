@@ -14,7 +14,8 @@ from modules.foundation.queueing.config import Queueing
 from modules.foundation.tenants import access, limits, offers
 from modules.foundation.tenants.access import GRANTS, Role
 from modules.foundation.tenants.component import Tenant, TenantRoles
-from modules.foundation.tenants.config import Groups
+from modules.foundation.tenants.config import Groups, Use
+from modules.kit import names
 from modules.kit.cluster import Identity
 from tests.conftest import Declared, Recording, record
 from tests.unit.examples import A100, CLUSTER, GENERAL, GPUS, MAY_BURST, POOLS, pool, tenant
@@ -133,6 +134,10 @@ class TestOffers:
         found = self.said(quota=self.ALL, gpu_use={"fractional": ["notebook", "training"], "whole": []})
         assert found["gpus-for-notebook"] == found["gpus-for-training"]
         assert "a100" not in found["gpus-for-training"]
+
+    def test_rules_and_records_know_the_same_uses(self) -> None:
+        assert tuple(Use) == names.USES
+        assert names.DEFAULT_USE in names.USES
 
     def test_a_tenant_without_gpus_is_offered_none(self) -> None:
         assert self.said() == {"queues": "default", "budgeted-priorities": "high"}

@@ -169,13 +169,15 @@ def labels(pool: NodePool) -> dict[str, str]:
     if pool.gpu is None:
         return found
     sharing = pool.gpu.sharing
-    replicas = sharing.replicas if isinstance(sharing, TimeSlicing) else 1
+    # The whole GPUs of a node that are cut into slices are not given out: discovery says 0 of them.
+    replicas = sharing.replicas if isinstance(sharing, TimeSlicing) else int(not isinstance(sharing, Mig))
     known = PRODUCTS.get(pool.gpu.product)
     found["nvidia.com/gpu.present"] = "true"
     found["nvidia.com/gpu.product"] = pool.gpu.product
     found["nvidia.com/gpu.count"] = str(pool.gpu.count)
     found["nvidia.com/gpu.memory"] = str(quantities.bytes_of(pool.gpu.memory) // 2**20)
     found["nvidia.com/gpu.replicas"] = str(replicas)
+    found["nvidia.com/gpu.sharing-strategy"] = "time-slicing" if isinstance(sharing, TimeSlicing) else "none"
     found["nvidia.com/mig.capable"] = (
         "true" if isinstance(sharing, Mig) or (known and known.slices) else "false"
     )
