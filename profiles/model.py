@@ -23,6 +23,7 @@ from modules.kit.model import FILLED, FrozenMap, Model
 from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
 from modules.kit.network import Reach
 from modules.kit.parts import Part, Stacks
+from modules.ml.tuning.config import Engine, Tuning
 
 BASE = "base"
 """The profile that holds shared choices only: others extend it, nobody deploys it."""
@@ -88,6 +89,9 @@ class Profile(Model):
     flink: Flink | None = None
     """Flink; null where the environment has none. Needs Kubernetes 1.36 or newer, and works for tenants that have a bucket."""
 
+    tuning: Tuning | None = None
+    """Tuning studies; null where the environment has none. With engine `optuna` they work for tenants that have a schema of MySQL."""
+
     tenants: FrozenMap[TenantName, Tenant] = Field(default_factory=dict)
     """Tenants of this environment by name. Each stands in a file of its own; here only what differs in this environment, `{}` for nothing."""
 
@@ -113,6 +117,13 @@ class Profile(Model):
             "mysql": self.mysql,
         }
         return {name: store.reach.namespace or name for name, store in stores.items() if store}
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """Tenants whose studies the platform itself runs: they have a schema to keep them in."""
+        if self.tuning is None or self.tuning.engine is not Engine.OPTUNA or self.mysql is None:
+            return ()
+        return tuple(name for name, tenant in self.tenants.items() if tenant.data.mysql)
 
     def reaches(self, tenant: Tenant) -> tuple[Reach, ...]:
         """Where the tenant's pods call the stores that it has."""

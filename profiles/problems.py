@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 Key = tuple[str | int, ...]
 """Path to a value from the root of the profile: names of keys, numbers of list items from 0."""
@@ -87,6 +87,8 @@ class Problem:
 class ProfileError(Exception):
     """A profile that cannot be used, with everything that is wrong with it."""
 
+    what: ClassVar = "profile"
+
     def __init__(self, name: str, problems: Iterable[Problem]) -> None:
         self.name = name
         self.problems = tuple(problems)
@@ -94,7 +96,7 @@ class ProfileError(Exception):
 
     def __str__(self) -> str:
         count = len(self.problems)
-        head = f"profile {self.name} has {count} problem{'' if count == 1 else 's'}"
+        head = f"{self.what} {self.name} has {count} problem{'' if count == 1 else 's'}"
         return "\n\n".join([head, *map(str, self.problems)])
 
 

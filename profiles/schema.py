@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from modules.foundation.tenants.config import Tenant
 from modules.kit.names import DNS_LABEL_PATTERN
+from modules.ml.tuning.study import Study
 from profiles.model import Profile
 
 Schema = dict[str, Any]
@@ -129,7 +130,11 @@ def for_files(model: type[BaseModel]) -> Schema:
 
 def files() -> dict[Path, str]:
     """The committed schema files as they have to be."""
-    schemas = {"profile.schema.json": for_profile_files(), "tenant.schema.json": for_files(Tenant)}
+    schemas = {
+        "profile.schema.json": for_profile_files(),
+        "tenant.schema.json": for_files(Tenant),
+        "study.schema.json": for_files(Study),
+    }
     return {
         DIRECTORY / name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         for name, schema in schemas.items()

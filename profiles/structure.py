@@ -366,7 +366,7 @@ def stand_in(schema: Schema, root: Schema) -> Any:
         return record
     if schema.get("type") == "array":
         return [stand_in(schema["items"], root) for _ in range(schema.get("minItems", 0))]
-    if schema.get("type") == "integer":
+    if schema.get("type") in ("integer", "number"):
         return max(1, schema.get("minimum", 1))
     return False if schema.get("type") == "boolean" else "stand-in"
 

@@ -36,6 +36,7 @@ from modules.kit import image_lock
 from modules.kit.crds import Crds
 from modules.kit.credentials import Credentials
 from modules.kit.parts import Part, StackName
+from modules.ml.tuning.component import Tuning
 from policies.admission import admission_policies
 from profiles.model import Profile
 from upstream import part
@@ -118,6 +119,8 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
             },
             opts=on_cluster,
         )
+    if profile.tuned:
+        Tuning("tuning", context=context, tenants=profile.tuned, opts=on_cluster)
     return Platform(profile.name, {name: tenant.namespace for name, tenant in declared.items()})
 
 

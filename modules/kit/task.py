@@ -32,7 +32,9 @@ from modules.kit.pods import Container, Pod, SecretFiles
 PROGRAM: Final = "longhouse.dev/program"
 """Label of the pods that run a program; network policies grant by it."""
 
-_MOUNT: Final = "/longhouse"
+MOUNT: Final = "/longhouse"
+"""Folder that a program is mounted in, and imported from."""
+
 _ROOT: Final = Path(__file__).parents[2]
 _SHARED: Final = "modules.kit.inside"
 _TRIES: Final = 6
@@ -56,6 +58,16 @@ class Program:
             for folder in folders
             for path in sorted(folder.glob("*.py"))
         }
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The same as a ConfigMap holds them."""
+        return {_key(path): text for path, text in self.files.items()}
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Where each key of that ConfigMap is mounted, below the folder of all programs."""
+        return {_key(path): path for path in self.files}
 
 
 @dataclass(frozen=True)
@@ -90,15 +102,15 @@ class Run:
                     cpu=self.cpu,
                     memory=self.memory,
                     environment={
-                        "PYTHONPATH": f"{_MOUNT}:{clients.PYTHON_PATH}",
+                        "PYTHONPATH": f"{MOUNT}:{clients.PYTHON_PATH}",
                         "PYTHONUNBUFFERED": "1",
                         "PYTHONDONTWRITEBYTECODE": "1",
                         **self.environment,
                     },
                 ),
             ),
-            files={_key(path): text for path, text in self.program.files.items()},
-            files_path=_MOUNT,
+            files=self.program.data,
+            files_path=MOUNT,
             secrets=self.secrets,
             scratch=self.scratch,
             user=65532,
@@ -167,10 +179,11 @@ def _declare(
         opts=inside,
     )
     names, secrets = server.declare_secrets(component, run.namespace, run.name, pod, inside)
-    paths = {_key(path): path for path in run.program.files}
     template = PodTemplateSpecArgs(
         metadata=ObjectMetaArgs(labels={**component.labels, PROGRAM: run.name}),
-        spec=pods.spec(pod, settings=f"{run.name}-program", secret_names=names, restart=restart, paths=paths),
+        spec=pods.spec(
+            pod, settings=f"{run.name}-program", secret_names=names, restart=restart, paths=run.program.paths
+        ),
     )
     return template, [*depends_on, settings, *secrets]
 
