@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, what, files in (
         ("schema", "the JSON Schemas that editors complete from", schema.files),
-        ("reference", "the reference page of all keys", lambda: {reference.FILE: reference.page()}),
+        ("reference", "the reference pages of all keys", reference.files),
     ):
         generated = commands.add_parser(name, help=f"write {what}, or check that they are up to date")
         how = generated.add_mutually_exclusive_group(required=True)

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from modules.ml.tuning.study import Study
 from profiles.model import Profile
 from profiles.problems import shown
 from profiles.rules import RULES
 from profiles.schema import EXTENDS, Schema, resolve, whole
 
-FILE: Final = Path(__file__).parent.parent / "docs" / "reference" / "profile.md"
+_ROOM: Final = Path(__file__).parent.parent / "docs" / "reference"
+FILE: Final = _ROOM / "profile.md"
+STUDIES: Final = _ROOM / "study.md"
 
 _HEAD: Final = """# Profile reference
 
@@ -22,13 +25,27 @@ A key without a default must be set, in the file itself or in one that it extend
 """
 
 
+_STUDIES_HEAD: Final = """# Study reference
+
+Every key of a study's file. Generated from the typed model by `python -m profiles reference --write`. What a study is and how it runs is told in
+[tuning](../tuning.md).
+"""
+
+
+def files() -> dict[Path, str]:
+    """The pages as they have to be."""
+    return {FILE: page(), STUDIES: f"{_STUDIES_HEAD}\n{_keys(whole(Study), {})}"}
+
+
 def page() -> str:
-    """The page as it has to be."""
-    root = whole(Profile)
-    sections = "\n".join(
-        "\n".join(_section(title, schema, root)) for title, schema in _sections("", root, root)
-    )
-    return f"{_HEAD}\n{sections}\n{_rules()}"
+    """That of profiles."""
+    return f"{_HEAD}\n{_keys(whole(Profile), {'extends': EXTENDS})}\n{_rules()}"
+
+
+def _keys(root: Schema, more: Schema) -> str:
+    """A section for each mapping with fixed keys. ``more`` are keys of the whole file that its model does not have."""
+    found = _sections("", {**root, "properties": {**more, **root["properties"]}}, root)
+    return "\n".join("\n".join(_section(title, schema, root)) for title, schema in found)
 
 
 def _rules() -> str:
@@ -53,7 +70,8 @@ def _below(path: str, schema: Schema, root: Schema) -> Iterator[tuple[str, Schem
         yield from _sections(path, schema, root)
     for option in schema.get("oneOf", []):
         target = resolve(option, root)
-        yield from _sections(f"{path} (mode: {target['properties']['mode']['const']})", target, root)
+        name = schema["discriminator"]["propertyName"]
+        yield from _sections(f"{path} ({name}: {target['properties'][name]['const']})", target, root)
     for keyword, suffix in (("additionalProperties", ".<name>"), ("items", "[]")):
         if isinstance(schema.get(keyword), dict):
             yield from _below(path + suffix, resolve(schema[keyword], root), root)
@@ -67,8 +85,7 @@ def _section(title: str, schema: Schema, root: Schema) -> Iterator[str]:
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
     required = schema.get("required", [])
-    properties = schema["properties"] if title else {"extends": EXTENDS, **schema["properties"]}
-    for name, value in properties.items():
+    for name, value in schema["properties"].items():
         described = resolve(value, root)
         about = described["description"] + (" **Fixed.**" if described.get("immutable") else "")
         default = (
@@ -89,7 +106,7 @@ def _type(schema: Schema, root: Schema) -> str:
     if "enum" in schema:
         return ", ".join(f"`{choice}`" for choice in schema["enum"])
     if "oneOf" in schema:
-        return "mapping by `mode`"
+        return f"mapping by `{schema['discriminator']['propertyName']}`"
     kind = schema.get("type")
     if kind == "array":
         return f"list of {_type(resolve(schema['items'], root), root)}"
@@ -108,7 +125,7 @@ def _type(schema: Schema, root: Schema) -> str:
     if schema.get("format") in known:
         examples = "".join(f", `{example}`" for example in schema.get("examples", [])[:1])
         return known[schema["format"]] + examples
-    return {"string": "text", "boolean": "true or false", "object": "mapping"}.get(str(kind), "value")
+    return {"string": "text", "number": "number", "boolean": "true or false", "object": "mapping"}.get(str(kind), "value")
 
 
 def _cell(text: str) -> str:

@@ -17,7 +17,7 @@ from modules.ml.tuning.study import Algorithm, CategoricalParameter, Store, Stud
 from profiles.model import Profile
 from profiles.problems import MISSING, Key, Problem, ProfileError, dotted, nearest
 from profiles.rules.finding import Finding
-from profiles.source import origin_of, plain, read
+from profiles.source import Leaf, Tree, children, origin_of, plain, read
 from profiles.structure import build, check
 
 
@@ -40,7 +40,7 @@ def load(file: Path, profile: Profile) -> Study:
     problems += checked.problems
     for finding in judged(study, profile) if study and not checked.damaged else ():
         origin = origin_of(tree, finding.key)
-        value = _value(plain(tree), finding.key)
+        value = _value(tree, finding.key)
         problems.append(
             Problem(origin.file, origin.line, dotted(finding.key), value, finding.message, finding.remedy)
         )
@@ -236,12 +236,11 @@ def _sized(study: Study, profile: Profile, tenant: Tenant) -> Iterator[Finding]:
         )
 
 
-def _value(data: object, key: Key) -> object:
+def _value(tree: Tree, key: Key) -> object:
+    """What stands at the key, where that is a single value."""
     for part in key:
-        if (isinstance(data, dict) and part in data) or (
-            isinstance(data, list) and isinstance(part, int) and part < len(data)
-        ):
-            data = data[part]
-        else:
+        child = dict(children(tree)).get(part)
+        if child is None:
             return MISSING
-    return MISSING if isinstance(data, (dict, list)) else data
+        tree = child
+    return tree.value if isinstance(tree, Leaf) else MISSING

@@ -24,6 +24,7 @@ from profiles.rules import (
     residency,
     spark,
     stacks,
+    tuning,
 )
 from profiles.rules.finding import Rule
 
@@ -42,6 +43,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *hdfs.RULES,
     *spark.RULES,
     *flink.RULES,
+    *tuning.RULES,
     *stacks.RULES,
 )
 """Every rule, in the order in which a profile is read."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from modules.data.store import BINDING_PATH
 from modules.foundation.gpu_pools.placement import GPU_RESOURCE
-from modules.kit import clients, labels, names, task
+from modules.kit import labels, names, task
 from modules.kit.pods import TMP
 from modules.kit.quantities import cores
 from modules.kit.task import Program
@@ -22,7 +22,9 @@ PLAN: Final = labels.PREFIX + "plan"
 
 PRIORITY: Final = "kueue.x-k8s.io/priority-class"
 CONTAINER: Final = "trial"
-_USER: Final = 65532
+_USER: Final = 1000
+"""The user of the platform's own image for training."""
+
 _SCRATCH: Final = "4Gi"
 """What a trial may keep on its node."""
 
@@ -104,7 +106,7 @@ def driver(study: Study, config: Tuning, image: str) -> Mapping[str, Any]:
         "STUDY_JOB_UID": of_pod("metadata.labels['batch.kubernetes.io/controller-uid']"),
     }
     said = {
-        "PYTHONPATH": f"{task.MOUNT}:{clients.PYTHON_PATH}",
+        "PYTHONPATH": task.MOUNT,
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

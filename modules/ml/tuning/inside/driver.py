@@ -166,10 +166,10 @@ class Driver:
             )
         left = self.plan.max_trials - tally.succeeded - tally.failed - waiting
         for _ in range(min(self.plan.parallel_trials - waiting, left)):
-            trial = self.ledger.ask()
-            if trial is None:
+            asked = self.ledger.ask()
+            if asked is None:
                 break
-            self._submit(trial)
+            self._submit(asked)
             waiting += 1
         return waiting > 0
 

@@ -52,12 +52,9 @@ def storage(binding: Path) -> RDBStorage:
     trust = ssl.create_default_context(cafile=str(authority) if authority.exists() else None)
     schema = facts["database"] + SUFFIX
     account = {"user": facts["username"], "password": facts["password"], "ssl": trust}
-    with pymysql.connect(host=facts["host"], port=int(facts["port"]), **account) as connection:
-        with connection.cursor() as cursor:
-            name = schema.replace("`", "``")
-            cursor.execute(
-                f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci"
-            )
+    made = f"CREATE DATABASE IF NOT EXISTS `{schema}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci"
+    with pymysql.connect(host=facts["host"], port=int(facts["port"]), **account) as server:
+        server.cursor().execute(made)
     return RDBStorage(
         f"mysql+pymysql://{facts['host']}:{facts['port']}/{schema}?charset=utf8mb4",
         engine_kwargs={
@@ -146,7 +143,8 @@ class Book:
         return Trial(found.number, self._parameters(found.params), True), found.value
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False, states=states or None)
+        found: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states or None)
+        return found
 
     def _parameters(self, found: dict[str, Any]) -> dict[str, Any]:
         return {each.name: found[each.name] for each in self.plan.parameters if each.name in found}

@@ -158,13 +158,14 @@ def job_name(plan: Plan, trial: Trial) -> str:
 def job_of(plan: Plan, trial: Trial, owner: Owner) -> dict[str, Any]:
     """The Job of a trial. It is no controller's that the driver's Job is: Kueue would take it for counted with that."""
     job = filled(plan.job, lambda name: written(trial.parameters[name]))
-    meta = job["metadata"]
+    labels = {STUDY: plan.name, TRIAL: str(trial.number)}
+    spec = job["spec"]
     return {
         **job,
+        "spec": {**spec, "template": {**spec["template"], "metadata": {"labels": labels}}},
         "metadata": {
-            **meta,
             "name": job_name(plan, trial),
-            "labels": {**meta.get("labels", {}), STUDY: plan.name, TRIAL: str(trial.number)},
+            "labels": {**job["metadata"]["labels"], **labels},
             "annotations": {PARAMETERS: trial.key},
             "ownerReferences": [
                 {"apiVersion": "batch/v1", "kind": "Job", "name": owner.name, "uid": owner.uid}
