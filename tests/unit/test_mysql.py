@@ -196,7 +196,7 @@ class TestAccounts:
 
     def test_a_client_is_told_to_check_the_servers_name(self) -> None:
         facts = accounts.binding(MySqlEngine.PLAIN, host="h", port=1, account="at-las", password="p", ca="CA")
-        assert "ssl_verify_identity=true" in facts["sqlalchemy-url"]
+        assert facts["sqlalchemy-url"].endswith("&ssl_check_hostname=true&ssl_ca=/bindings/mysql/ca.crt")
         assert "VERIFY_IDENTITY" in facts["jdbc-url"]
         assert "ssl-verify-server-cert = 1" in facts["client.cnf"]
         assert facts["ca.crt"] == "CA"
@@ -206,6 +206,7 @@ class TestAccounts:
         facts = accounts.binding(MySqlEngine.EXTERNAL, host="h", port=1, account="a", password="p", ca=None)
         assert "ca.crt" not in facts
         assert "ca.crt" not in json.dumps(facts)
+        assert facts["sqlalchemy-url"].endswith("&ssl_check_hostname=true&ssl_capath=/etc/ssl/certs")
 
 
 class TestComponent:

@@ -28,6 +28,9 @@ BACKUP_PRIVILEGES: Final = (
 SERVICE_PREFIX: Final = "longhouse_"
 """First part of a service's schema. No tenant's name holds a `_`, and none is `longhouse`, so it is nobody else's."""
 
+PUBLIC: Final = "/etc/ssl/certs"
+"""Where Debian, and most others, keep the public authorities."""
+
 PROVIDERS: Final = {
     MySqlEngine.PLAIN: "mariadb",
     MySqlEngine.OPERATOR: "percona",
@@ -115,8 +118,9 @@ def binding(
         "username": account,
         "password": password,
         "uri": f"mysql://{at}",
-        "sqlalchemy-url": f"mysql+pymysql://{at}?charset=utf8mb4&ssl_verify_identity=true"
-        + (f"&ssl_ca={folder}/ca.crt" if ca else ""),
+        # SQLAlchemy takes `ssl_ca` out of a URL and leaves `ssl_verify_identity` in, for which PyMySQL then trusts the public authorities alone.
+        "sqlalchemy-url": f"mysql+pymysql://{at}?charset=utf8mb4&ssl_check_hostname=true"
+        + (f"&ssl_ca={folder}/ca.crt" if ca else f"&ssl_capath={PUBLIC}"),
         "jdbc-url": f"jdbc:mysql://{host}:{port}/{account}?sslMode=VERIFY_IDENTITY"
         "&fallbackToSystemTrustStore=" + ("false" if ca else "true"),
         "client.cnf": settings.ini({"client": {**client, **trust}, "mysql": {"database": account}}),
