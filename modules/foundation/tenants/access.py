@@ -74,6 +74,7 @@ _LOOK: Final = (
     Grant("batch", ("cronjobs", "jobs"), READ),
     Grant("discovery.k8s.io", ("endpointslices",), READ),
     Grant("events.k8s.io", ("events",), READ),
+    Grant("kubeflow.org", ("experiments", "suggestions", "trials"), READ),
     Grant("kueue.x-k8s.io", ("localqueues", "workloads"), READ),
     Grant("metrics.k8s.io", ("pods",), ("get", "list")),
     Grant("networking.k8s.io", ("networkpolicies",), READ),
@@ -89,6 +90,7 @@ _WORK: Final = (
     Grant("apps", ("deployments/scale", "statefulsets/scale"), ("get", "update", "patch")),
     Grant("autoscaling", ("horizontalpodautoscalers",), WRITE),
     Grant("batch", ("cronjobs", "jobs"), WRITE),
+    Grant("kubeflow.org", ("experiments",), WRITE),
     Grant("policy", ("poddisruptionbudgets",), WRITE),
     Grant("sparkoperator.k8s.io", SPARK, WRITE),
 )
