@@ -125,7 +125,9 @@ def _type(schema: Schema, root: Schema) -> str:
     if schema.get("format") in known:
         examples = "".join(f", `{example}`" for example in schema.get("examples", [])[:1])
         return known[schema["format"]] + examples
-    return {"string": "text", "number": "number", "boolean": "true or false", "object": "mapping"}.get(str(kind), "value")
+    return {"string": "text", "number": "number", "boolean": "true or false", "object": "mapping"}.get(
+        str(kind), "value"
+    )
 
 
 def _cell(text: str) -> str:

@@ -111,13 +111,29 @@ def end(server: ApiServer, name: str, *, exit_code: int) -> None:
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": f"{name}-x", "namespace": HOME, "labels": {"batch.kubernetes.io/job-name": name}},
+        "metadata": {
+            "name": f"{name}-x",
+            "namespace": HOME,
+            "labels": {"batch.kubernetes.io/job-name": name},
+        },
         "spec": job["spec"]["template"]["spec"],
     }
     server.create([pod])
     ended = {"exitCode": exit_code, "reason": "Completed" if exit_code == 0 else "Error"}
-    state = {"name": "trial", "image": IMAGE, "imageID": "", "ready": False, "restartCount": 0, "state": {"terminated": ended}}
-    patch(server, "pod", f"{name}-x", {"phase": "Failed" if exit_code else "Succeeded", "containerStatuses": [state]})
+    state = {
+        "name": "trial",
+        "image": IMAGE,
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": {"terminated": ended},
+    }
+    patch(
+        server,
+        "pod",
+        f"{name}-x",
+        {"phase": "Failed" if exit_code else "Succeeded", "containerStatuses": [state]},
+    )
     now = "2026-01-01T00:00:00Z"
     ways = ("FailureTarget", "Failed") if exit_code else ("SuccessCriteriaMet", "Complete")
     conditions = [{"type": each, "status": "True", "reason": "Test", "message": ""} for each in ways]
@@ -126,7 +142,9 @@ def end(server: ApiServer, name: str, *, exit_code: int) -> None:
 
 
 class TestDriver:
-    def test_it_runs_a_study_with_the_rights_of_its_account(self, server: ApiServer, account: Account) -> None:
+    def test_it_runs_a_study_with_the_rights_of_its_account(
+        self, server: ApiServer, account: Account
+    ) -> None:
         uid = "9c1d8a52-0000-4000-8000-000000000000"
         cluster = Silent(account, PLAN.name, {f"valley-{number}-x": float(number) for number in range(20)})
         ledger, said = Memory(), list[str]()
@@ -156,7 +174,10 @@ class TestDriver:
                 account.call("GET", path)
             assert refused.value.code == 403
         with pytest.raises(HTTPError) as refused:
-            account.create(f"/api/v1/namespaces/{HOME}/pods", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}})
+            account.create(
+                f"/api/v1/namespaces/{HOME}/pods",
+                {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}},
+            )
         assert refused.value.code == 403
 
 
@@ -205,7 +226,9 @@ OBJECTS = {
 
 
 @pytest.mark.parametrize("name", OBJECTS)
-def test_the_api_server_takes_every_field_of_it_in_a_restricted_namespace(server: ApiServer, name: str) -> None:
+def test_the_api_server_takes_every_field_of_it_in_a_restricted_namespace(
+    server: ApiServer, name: str
+) -> None:
     assert server.refusals([OBJECTS[name]()]) == ""
 
 

@@ -178,8 +178,20 @@ def test_a_drivers_account_may_run_trials_in_its_namespace_and_nothing_else(
         words = ("auth", "can-i", verb, kind, whose, f"--namespace={tenant.namespace}")
         return live.try_kubectl(*words).stdout.strip()
 
-    granted = (("create", "jobs"), ("delete", "jobs"), ("list", "jobs"), ("list", "pods"), ("get", "pods/log"))
+    granted = (
+        ("create", "jobs"),
+        ("delete", "jobs"),
+        ("list", "jobs"),
+        ("list", "pods"),
+        ("get", "pods/log"),
+    )
     assert {may(verb, kind, own) for verb, kind in granted} == {"yes"}
     assert {may(verb, kind, other) for verb, kind in granted} == {"no"}
-    denied = (("create", "pods"), ("get", "secrets"), ("create", "configmaps"), ("update", "jobs"), ("create", "pods/exec"))
+    denied = (
+        ("create", "pods"),
+        ("get", "secrets"),
+        ("create", "configmaps"),
+        ("update", "jobs"),
+        ("create", "pods/exec"),
+    )
     assert {may(verb, kind, own) for verb, kind in denied} == {"no"}

@@ -483,6 +483,13 @@ class TestDriver:
         assert scene.ledger.trials[0].submitted
         assert scene.room.started == ["valley-0", "valley-1"]
 
+    def test_a_job_that_no_trial_waits_for_is_taken_away(self) -> None:
+        scene = Scene()
+        nobodys = Trial(17, {"x": 9.0, "rate": 0.1, "depth": 2, "kind": "sgd"})
+        scene.room.create("", plan.job_of(PLAN, nobodys, OWNER))
+        scene.driver.step()
+        assert set(scene.room.jobs) == {"valley-0", "valley-1"}
+
     def test_a_job_of_an_earlier_study_of_the_name_is_not_taken_for_a_trials(self) -> None:
         scene = Scene()
         other = Trial(0, {"x": 9.0, "rate": 0.1, "depth": 2, "kind": "sgd"})

@@ -156,8 +156,8 @@ class Driver:
         jobs = self.cluster.jobs()
         for trial in self.ledger.open():
             self._look_at(trial, jobs.pop(trial.number, None))
-        for number, job in jobs.items():
-            self._tidy(number, job)
+        for job in jobs.values():
+            self._tidy(job)
         tally, waiting = self.ledger.tally(), len(self.ledger.open())
         if tally.failed + tally.killed >= self.plan.max_failed:
             raise StudyError(
@@ -225,12 +225,10 @@ class Driver:
         again = ", and is tried again" if failure.killed else ""
         self.say(f"trial {trial.number} {failure.why}{again}: {trial.told}")
 
-    def _tidy(self, number: int, job: Mapping[str, Any]) -> None:
-        """Take away what has been told of. What failed is left for people to look at; the whole study's goes with its driver's Job."""
-        if any(
-            each["type"] == "Complete" and each["status"] == "True"
-            for each in job.get("status", {}).get("conditions", ())
-        ):
+    def _tidy(self, job: Mapping[str, Any]) -> None:
+        """Take away what has been told of, and what nobody waits for. What failed is left for people to look at; it goes with the driver's Job."""
+        conditions = job.get("status", {}).get("conditions", ())
+        if not any(each["type"] == "Failed" and each["status"] == "True" for each in conditions):
             self.cluster.delete(job["metadata"]["name"])
 
 
