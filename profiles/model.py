@@ -23,6 +23,7 @@ from modules.kit.model import FILLED, FrozenMap, Model
 from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
 from modules.kit.network import Reach
 from modules.kit.parts import Part, Stacks
+from modules.ml.training.config import Training
 from modules.ml.tuning.config import Engine, Tuning
 
 BASE = "base"
@@ -88,6 +89,9 @@ class Profile(Model):
 
     flink: Flink | None = None
     """Flink; null where the environment has none. Needs Kubernetes 1.36 or newer, and works for tenants that have a bucket."""
+
+    training: Training | None = None
+    """Training on many machines at once; null where the environment has none. Needs Kubernetes 1.36 or newer."""
 
     tuning: Tuning | None = None
     """Tuning studies; null where the environment has none. With engine `optuna` they work for tenants that have a schema of MySQL."""

@@ -95,13 +95,19 @@ class Cluster:
     @property
     def images(self) -> tuple[Image, ...]:
         """The images that its real node can run."""
-        return () if self.refusal else (*images.NODE_IMAGES, *images.PLATFORM_IMAGES)
+        if self.refusal:
+            return ()
+        return (*images.NODE_IMAGES, *images.PLATFORM_IMAGES, *images.wanted(self.profile))
 
     @property
     def programs(self) -> tuple[GoProgram, ...]:
         """What must be built before it can start, the programs inside images included."""
-        inside = () if self.refusal else tuple(program for program in images.PROGRAMS if not program.built)
-        return (*(tool.program for tool in tools.missing(self.tools)), *inside)
+        wanted = [program for image in images.wanted(self.profile) for program, _ in image.programs]
+        inside = () if self.refusal else (*images.PROGRAMS, *wanted)
+        return (
+            *(tool.program for tool in tools.missing(self.tools)),
+            *(program for program in inside if not program.built),
+        )
 
     def expected(self) -> dict[str, float]:
         """The tasks of ``prepare`` and ``start`` and their seconds on a two-core machine."""

@@ -20,6 +20,8 @@ from modules.compute.flink import image as flink
 from modules.compute.spark import image as spark
 from modules.data.object_store import settings as minio
 from modules.kit import clients
+from modules.ml.training import image as training
+from profiles.model import Profile
 from sandbox import machine, tools
 from sandbox.golang import GoProgram
 from sandbox.places import CACHE
@@ -406,6 +408,43 @@ FLINK_IMAGE = Image(
 )
 """What tenants' JobManagers and TaskManagers run in."""
 
+TRAINING_IMAGE = Image(
+    f"docker.io/{training.image()}",
+    packages=training.PACKAGES,
+    files=(
+        (Wheels(training.LIBRARIES), training.SITE),
+        (File(training.LIBRARY), training.SITE),
+        (File(training.WEBHDFS), f"{training.SITE}/modules/data/hdfs/inside"),
+        (File(training.TORCHRUN), "/usr/local/bin"),
+    ),
+    user=f"{training.USER}:{training.USER}",
+    seconds=180,
+)
+"""What tenants' training jobs and the trials of their studies run in."""
+
+JOBSET = operator(part("jobset"), seconds=65)
+JOBSET_IMAGE = Image(
+    f"registry.k8s.io/jobset/jobset:{JOBSET.version}", ((JOBSET, "/manager"),), entrypoint=("/manager",)
+)
+TRAINER = operator(part("trainer"), seconds=60)
+TRAINER_IMAGE = Image(
+    f"ghcr.io/kubeflow/trainer/trainer-controller-manager:{TRAINER.version}",
+    ((TRAINER, "/manager"),),
+    entrypoint=("/manager",),
+)
+TRAINING_OPERATOR = operator(part("training-operator"), seconds=180)
+TRAINING_OPERATOR_IMAGE = Image(
+    f"ghcr.io/kubeflow/training-v1/training-operator:{TRAINING_OPERATOR.version}",
+    ((TRAINING_OPERATOR, "/manager"),),
+    entrypoint=("/manager",),
+)
+MPI_OPERATOR = operator(part("mpi-operator"), seconds=240)
+MPI_OPERATOR_IMAGE = Image(
+    f"docker.io/mpioperator/mpi-operator:{MPI_OPERATOR.version.removeprefix('v')}",
+    ((MPI_OPERATOR, "/opt/mpi-operator"),),
+    entrypoint=("/opt/mpi-operator",),
+)
+
 MINIO_IMAGE = Image(
     f"docker.io/{minio.image(_MINIO.version)}",
     ((MINIO, "/usr/bin/minio"),),
@@ -435,7 +474,7 @@ PXC_OPERATOR_IMAGE = Image(
 )
 """No profile for this cluster runs it: a check does."""
 
-OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE, FLINK_IMAGE, SPARK_IMAGE)
+OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE, FLINK_IMAGE, SPARK_IMAGE, TRAINING_IMAGE)
 """Those that nobody else publishes: a real cluster pulls them from where their owner pushed them."""
 
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
@@ -454,3 +493,12 @@ PLATFORM_IMAGES = (
     SPARK_OPERATOR_IMAGE,
 )
 PROGRAMS = (KUEUE, COREDNS, MINIO, MYSQLD_EXPORTER, SPARK_OPERATOR)
+TRAINING_IMAGES = (JOBSET_IMAGE, TRAINER_IMAGE, TRAINING_IMAGE)
+EARLIER_IMAGES = (TRAINING_OPERATOR_IMAGE, MPI_OPERATOR_IMAGE)
+
+
+def wanted(profile: Profile) -> tuple[Image, ...]:
+    """What a profile runs beside what every one does. The operators of the kinds of before take seven minutes to build, and few run them."""
+    if profile.training is None:
+        return ()
+    return (*TRAINING_IMAGES, *(EARLIER_IMAGES if profile.training.earlier_kinds else ()))

@@ -18,6 +18,7 @@ from modules.compute.flink.component import Flink
 from modules.compute.spark.component import Spark
 from modules.compute.spark.defaults import Bucket, Principal, Stores
 from modules.data.cassandra.component import Cassandra
+from modules.data.hdfs import places
 from modules.data.hdfs.component import Hdfs
 from modules.data.hdfs.config import EmbeddedKdc
 from modules.data.kafka.component import Kafka
@@ -36,6 +37,8 @@ from modules.kit import image_lock
 from modules.kit.crds import Crds
 from modules.kit.credentials import Credentials
 from modules.kit.parts import Part, StackName
+from modules.ml.training import defaults as training
+from modules.ml.training.component import Training
 from modules.ml.tuning.component import Tuning
 from policies.admission import admission_policies
 from profiles.model import Profile
@@ -119,6 +122,17 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
             },
             opts=on_cluster,
         )
+    if profile.training is not None:
+        Training(
+            "training",
+            profile.training,
+            context=context,
+            webhooks=profile.admission.webhooks,
+            tenants={name: _training_stores(profile, tenant) for name, tenant in profile.tenants.items()},
+            shares={name: tenant.training for name, tenant in profile.tenants.items()},
+            pools={},
+            opts=on_cluster,
+        )
     if profile.tuned:
         Tuning("tuning", context=context, tenants=profile.tuned, opts=on_cluster)
     return Platform(profile.name, {name: tenant.namespace for name, tenant in declared.items()})
@@ -197,6 +211,15 @@ def _spark_stores(profile: Profile, tenant: config.Tenant) -> Stores:
         hdfs=Principal(tenant.name, hdfs.kerberos.realm)
         if hdfs and tenant.data.hdfs and isinstance(hdfs.kerberos.kdc, EmbeddedKdc)
         else None,
+    )
+
+
+def _training_stores(profile: Profile, tenant: config.Tenant) -> training.Stores:
+    """Those of the tenant's stores that training jobs are made ready for."""
+    found = _spark_stores(profile, tenant)
+    return training.Stores(
+        bucket=found.bucket.name if found.bucket else None,
+        home=f"{places.uri()}/tenants/{tenant.name}" if found.hdfs else None,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 from pulumi_kubernetes.core.v1 import ServiceAccount
@@ -11,6 +13,33 @@ from pulumi_kubernetes.rbac.v1 import PolicyRuleArgs, Role, RoleBinding, RoleRef
 from modules.kit.component import Component
 
 RBAC = "rbac.authorization.k8s.io"
+READS: Final = ("get", "list", "watch")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What somebody may do with resources of some API groups."""
+
+    groups: tuple[str, ...]
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    """The only objects that it is about; none named means all."""
+
+    def only(self, verbs: Iterable[str]) -> Rule | None:
+        """The part of it that is about those verbs; None where there is none."""
+        kept = tuple(each for each in self.verbs if each in tuple(verbs))
+        return Rule(self.groups, self.resources, kept, self.names) if kept else None
+
+    @property
+    def policy(self) -> PolicyRuleArgs:
+        """As a role holds it."""
+        return PolicyRuleArgs(
+            api_groups=list(self.groups),
+            resources=list(self.resources),
+            verbs=list(self.verbs),
+            resource_names=list(self.names) or None,
+        )
 
 
 def declare(

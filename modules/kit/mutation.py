@@ -10,6 +10,16 @@ from typing import Final
 
 API_VERSION: Final = "admissionregistration.k8s.io/v1"
 
+RESTRICTED_POD: Final = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+"""Security context of a pod that somebody else makes (Pod Security Standards, "Restricted")."""
+
+RESTRICTED_CONTAINER: Final = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    **RESTRICTED_POD,
+}
+"""That of each of its containers."""
+
 
 @dataclass(frozen=True)
 class Dynamic:

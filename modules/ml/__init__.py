@@ -1,1 +1,1 @@
-"""Machine learning: what trains models, and what looks for the numbers to train them with."""
+"""Machine learning: what tenants train, tune and serve models with."""

@@ -24,6 +24,7 @@ from profiles.rules import (
     residency,
     spark,
     stacks,
+    training,
     tuning,
 )
 from profiles.rules.finding import Rule
@@ -43,6 +44,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *hdfs.RULES,
     *spark.RULES,
     *flink.RULES,
+    *training.RULES,
     *tuning.RULES,
     *stacks.RULES,
 )

@@ -13,14 +13,11 @@ from typing import Any, Final
 from modules.compute.spark import elastic
 from modules.compute.spark.config import ACCOUNT, DEFAULTS
 from modules.kit import labels, names
-from modules.kit.mutation import Dynamic, absent, add, patch
+from modules.kit.mutation import RESTRICTED_CONTAINER, RESTRICTED_POD, Dynamic, absent, add, patch
 
 NAME: Final = "longhouse-spark"
 GROUP: Final = "sparkoperator.k8s.io"
 _ROLES: Final = ("driver", "executor")
-
-_POD: Final = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-_CONTAINER: Final = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, **_POD}
 
 UNCOUNTED: Final = (
     r"^spark[.]((driver|executor)[.](cores|memory|memoryOverhead.*|minMemoryOverhead|instances|pyspark[.]memory|resource[.].*)"
@@ -167,8 +164,8 @@ def _size(role: str, memory: str) -> str:
         _absent(f"{role}.memory", memory),
         add(f"/spec/{role}/memoryLimit", most),
         add(f"/spec/{role}/memoryOverhead", "0"),
-        _absent(f"{role}.podSecurityContext", _POD),
-        _absent(f"{role}.securityContext", _CONTAINER),
+        _absent(f"{role}.podSecurityContext", RESTRICTED_POD),
+        _absent(f"{role}.securityContext", RESTRICTED_CONTAINER),
     ]
     own = (
         f"({elastic.asked('object.spec.sparkConf')} ? [] : {_absent('executor.instances', 1)})"

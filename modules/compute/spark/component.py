@@ -98,12 +98,7 @@ class Spark(Component):
         self._declare_metrics(namespace)
         roles = {
             DRIVER_ROLE: [_DRIVES],
-            OPERATOR_ROLE: [
-                PolicyRuleArgs(
-                    api_groups=list(rule.groups), resources=list(rule.resources), verbs=list(rule.verbs)
-                )
-                for rule in operator.WORKS
-            ],
+            OPERATOR_ROLE: [rule.policy for rule in operator.WORKS],
         }
         return [
             *(

@@ -6,13 +6,13 @@ Facts are from spark-operator v2.5.2's chart and code (`charts/spark-operator-ch
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from modules.compute.spark import image
 from modules.compute.spark.config import Spark
 from modules.foundation.queueing.kueue import IGNORED_TIMEOUT_SECONDS, SETTLE_SECONDS
 from modules.kit import labels
+from modules.kit.accounts import READS, Rule
 from modules.kit.cluster import WebhookFailure
 from modules.kit.quantities import cores
 
@@ -30,8 +30,6 @@ METRICS_PORT: Final = 8080
 
 SELECTOR: Final = {"app.kubernetes.io/name": RELEASE, "app.kubernetes.io/component": "controller"}
 
-READS: Final = ("get", "list", "watch")
-
 _BURST: Final = "2"
 """Cores that a starting Java process may take where the operator was given less."""
 
@@ -42,15 +40,6 @@ _CONTEXT: Final = {
     "fsGroup": image.USER,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What the operator may do with resources of some groups."""
-
-    groups: tuple[str, ...]
-    resources: tuple[str, ...]
-    verbs: tuple[str, ...]
 
 
 _CRDS: Final = ("sparkoperator.k8s.io",)

@@ -70,5 +70,8 @@ class Queueing(Model):
     preemption: Preemption = Preemption()
     """Who gives way to whom."""
 
+    ready_minutes: Annotated[int, Field(ge=1, le=1440)] = 20
+    """Minutes in which all pods of admitted work have to be ready, and be so again after one failed; else it gives its room back and waits once more."""
+
     reserved: Reserved = Reserved()
     """Room on the pools without GPUs that no queue gives away: the platform's own pods need it."""

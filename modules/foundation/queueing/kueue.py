@@ -158,12 +158,29 @@ def configuration(config: Queueing) -> dict[str, Any]:
         "manageJobsWithoutQueueName": True,
         "managedJobsNamespaceSelector": {"matchExpressions": [{"key": labels.TENANT, "operator": "Exists"}]},
         "integrations": {"frameworks": list(FRAMEWORKS)},
+        "waitForPodsReady": _whole(config),
         "featureGates": dict(GATES),
     }
     if config.fair_sharing:
         strategies = list(STRATEGIES[config.preemption.between_tenants])
         return {**found, "fairSharing": {"preemptionStrategies": strategies}}
     return found
+
+
+def _whole(config: Queueing) -> dict[str, Any]:
+    """What keeps a gang whole beyond its quota: pods that fit by the count and on no node hold nothing for ever. Who comes back waits longer each
+    time (Kueue, "Setup All-or-nothing with ready Pods")."""
+    patience = f"{config.ready_minutes}m"
+    return {
+        "timeout": patience,
+        "recoveryTimeout": patience,
+        "blockAdmission": False,
+        "requeuingStrategy": {
+            "timestamp": "Eviction",
+            "backoffBaseSeconds": 60,
+            "backoffMaxSeconds": 3600,
+        },
+    }
 
 
 def adjustment(

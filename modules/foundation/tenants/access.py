@@ -27,6 +27,9 @@ READ: Final = ("get", "list", "watch")
 WRITE: Final = ("create", "update", "patch", "delete", "deletecollection")
 WRITE_ONE: Final = ("create", "update", "patch", "delete")
 SPARK: Final = ("scheduledsparkapplications", "sparkapplications")
+TRAINER: Final = ("trainingruntimes", "trainjobs")
+EARLIER: Final = ("mpijobs", "paddlejobs", "pytorchjobs", "tfjobs", "xgboostjobs")
+"""Kubeflow's kinds of before Trainer."""
 
 
 class Role(StrEnum):
@@ -74,12 +77,15 @@ _LOOK: Final = (
     Grant("batch", ("cronjobs", "jobs"), READ),
     Grant("discovery.k8s.io", ("endpointslices",), READ),
     Grant("events.k8s.io", ("events",), READ),
+    Grant("jobset.x-k8s.io", ("jobsets",), READ),
     Grant("kubeflow.org", ("experiments", "suggestions", "trials"), READ),
+    Grant("kubeflow.org", EARLIER, READ),
     Grant("kueue.x-k8s.io", ("localqueues", "workloads"), READ),
     Grant("metrics.k8s.io", ("pods",), ("get", "list")),
     Grant("networking.k8s.io", ("networkpolicies",), READ),
     Grant("policy", ("poddisruptionbudgets",), READ),
     Grant("sparkoperator.k8s.io", SPARK, READ),
+    Grant("trainer.kubeflow.org", TRAINER, READ),
     Grant("visibility.kueue.x-k8s.io", ("localqueues/pendingworkloads",), ("get",)),
 )
 _WORK: Final = (
@@ -90,9 +96,12 @@ _WORK: Final = (
     Grant("apps", ("deployments/scale", "statefulsets/scale"), ("get", "update", "patch")),
     Grant("autoscaling", ("horizontalpodautoscalers",), WRITE),
     Grant("batch", ("cronjobs", "jobs"), WRITE),
+    Grant("jobset.x-k8s.io", ("jobsets",), WRITE),
     Grant("kubeflow.org", ("experiments",), WRITE),
+    Grant("kubeflow.org", EARLIER, WRITE),
     Grant("policy", ("poddisruptionbudgets",), WRITE),
     Grant("sparkoperator.k8s.io", SPARK, WRITE),
+    Grant("trainer.kubeflow.org", TRAINER, WRITE),
 )
 _ANSWER_FOR: Final = (
     Grant(CORE, ("secrets",), READ),

@@ -18,6 +18,7 @@ from modules.kit.model import FILLED, FrozenMap, Model
 from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
 from modules.kit.network import Cidr, Port
 from modules.kit.quantities import Cpu, Memory
+from modules.ml.training.config import TrainingShare
 
 OidcGroup = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^\S+$")]
 """A group as the identity provider names it, without the prefix that the API server adds."""
@@ -244,6 +245,9 @@ class Tenant(Model):
 
     spark: SparkShare = SparkShare()
     """What the tenant has of Spark beside its applications. An environment without Spark leaves it out."""
+
+    training: TrainingShare = TrainingShare()
+    """How the tenant's training jobs are set up. An environment without training leaves it out."""
 
     budget: Annotated[float, Field(ge=0, le=1_000_000_000)] | None = None
     """Most that the quota may cost in a month, in the currency of `profiles/prices/prices.yaml`; null is no bound."""

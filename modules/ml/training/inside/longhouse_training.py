@@ -1,0 +1,233 @@
+"""What a training job's program finds in the platform's image, and what starts it.
+
+::
+
+    python3 -m longhouse_training torchrun s3://longhouse-atlas/jobs/digits.py --epochs=30
+
+waits until the job's first worker has a name, fetches the program, and becomes ``torchrun``. The program itself may use::
+
+    saved = longhouse_training.load_checkpoint()   # bytes, None where there is none yet
+    longhouse_training.save_checkpoint(data)       # whole or not at all, in place of the one before
+    with longhouse_training.collective():          # XGBoost's workers, as one
+        ...
+
+Checkpoints are kept at ``CHECKPOINT_DIR``, which is the job's own place in S3 (``s3://bucket/...``) or HDFS (``hdfs://service/...``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+BINDINGS: Final = Path("/bindings")
+CHECKPOINT: Final = "checkpoint"
+PATIENCE_SECONDS: Final = 300.0
+"""How long a worker waits for the name of the first one."""
+
+_PAUSE_SECONDS: Final = 1.0
+_FIRST_WORKER: Final = ("PET_MASTER_ADDR", "DMLC_TRACKER_URI")
+"""Variables in which the runtimes `torch` and `xgboost` say where the first worker is."""
+
+
+class TrainingError(Exception):
+    """The job cannot go on; the text says why and what to do."""
+
+
+class Folder(Protocol):
+    """A place that files are kept in, in a store."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file; None where there is none."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep a file, in place of the one before. It is never half there."""
+        ...
+
+
+class S3Folder:
+    """A prefix of a bucket. The keys are found as all of AWS's libraries find them."""
+
+    def __init__(self, bucket: str, prefix: str, client: Any = None) -> None:
+        if client is None:
+            import boto3
+
+            client = boto3.client("s3")
+        self._bucket, self._prefix, self._client = bucket, prefix, client
+
+    def read(self, name: str) -> bytes | None:
+        """A file; None where there is none."""
+        from botocore.exceptions import ClientError
+
+        try:
+            found = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{name}".lstrip("/"))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                return None
+            raise
+        return bytes(found["Body"].read())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep a file: S3 shows an object when all of it is there."""
+        self._client.put_object(Bucket=self._bucket, Key=f"{self._prefix}/{name}".lstrip("/"), Body=data)
+
+
+class HdfsFolder:
+    """A directory of HDFS. Each version of a file has a name of its own, ``name.<number>``, that it gets when all of it is written."""
+
+    def __init__(self, path: str, files: Any = None) -> None:
+        if files is None:
+            from modules.data.hdfs.inside.webhdfs import WebHdfs
+
+            binding = BINDINGS / "hdfs"
+            files = WebHdfs((binding / "webhdfs").read_text().split(","), str(binding / "ca.crt"))
+        self._path, self._files = path.rstrip("/"), files
+
+    def read(self, name: str) -> bytes | None:
+        """The newest version; the file itself where it was put there by somebody else."""
+        versions = self._versions(name)
+        if not versions and self._files.status(f"{self._path}/{name}") is None:
+            return None
+        with self._files.read(f"{self._path}/{versions[-1] if versions else name}") as answer:
+            return bytes(answer.raw.read())
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep a version, and no older one."""
+        self._files.mkdirs(self._path, "700")
+        older = self._versions(name)
+        partial = f"{self._path}/.{name}.partial"
+        self._files.write(partial, data)
+        self._files.rename(partial, f"{self._path}/{name}.{time.time_ns():020}")
+        for each in older:
+            self._files.delete(f"{self._path}/{each}")
+
+    def _versions(self, name: str) -> list[str]:
+        if self._files.status(self._path) is None:
+            return []
+        names = (each.path.rpartition("/")[2] for each in self._files.children(self._path))
+        return sorted(
+            each for each in names if each.startswith(f"{name}.") and each[len(name) + 1 :].isdigit()
+        )
+
+
+def folder(url: str) -> Folder:
+    """The place that a URL names. Raises TrainingError for one of a store that there is no client for."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "s3":
+        return S3Folder(parts.netloc, parts.path.strip("/"))
+    if parts.scheme == "hdfs":
+        return HdfsFolder(parts.path)
+    raise TrainingError(
+        f"{url!r} is in no store that is known here: write s3://<bucket>/... or hdfs://<service>/..."
+    )
+
+
+def load_checkpoint(name: str = CHECKPOINT) -> bytes | None:
+    """What the job kept last; None when it begins."""
+    return _checkpoints().read(name)
+
+
+def save_checkpoint(data: bytes, name: str = CHECKPOINT) -> None:
+    """Keep what the job can go on from. One worker does it for all."""
+    _checkpoints().write(name, data)
+
+
+def _checkpoints() -> Folder:
+    place = os.environ.get("CHECKPOINT_DIR")
+    if not place:
+        raise TrainingError(
+            "CHECKPOINT_DIR is not set: give the tenant data.object_store, or set the variable in the job"
+        )
+    return folder(place)
+
+
+@contextmanager
+def collective() -> Iterator[None]:
+    """XGBoost's workers as one, for as long as the body runs: the first of them keeps the list of all (XGBoost, "Distributed XGBoost on Kubernetes").
+
+    Outside of a job of the runtime `xgboost`, or with one worker, there is nobody to join.
+    """
+    workers = int(os.environ.get("DMLC_NUM_WORKER", "1"))
+    if workers < 2:
+        yield
+        return
+    from xgboost import collective as xgboost
+    from xgboost.tracker import RabitTracker
+
+    port, number = int(os.environ["DMLC_TRACKER_PORT"]), os.environ["DMLC_TASK_ID"]
+    tracker = None
+    if number == "0":
+        tracker = RabitTracker(n_workers=workers, host_ip="0.0.0.0", port=port, sortby="task")
+        tracker.start()
+    with xgboost.CommunicatorContext(
+        dmlc_communicator="rabit",
+        dmlc_tracker_uri=os.environ["DMLC_TRACKER_URI"],
+        dmlc_tracker_port=port,
+        dmlc_task_id=number,
+        dmlc_retry=int(PATIENCE_SECONDS),
+    ):
+        yield
+    if tracker is not None:
+        tracker.wait_for()
+
+
+def wait_for_first_worker(patience: float = PATIENCE_SECONDS) -> None:
+    """Wait until the first worker has an address: its pod may come later than this one. Raises TrainingError when it does not come."""
+    names = [os.environ[each] for each in _FIRST_WORKER if os.environ.get(each)]
+    deadline = time.monotonic() + patience
+    for name in names:
+        while not _resolves(name):
+            if time.monotonic() > deadline:
+                raise TrainingError(
+                    f"{name}, the first worker, has no address after {patience:.0f} s: look at the job's pods"
+                )
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _resolves(name: str) -> bool:
+    try:
+        socket.getaddrinfo(name, None)
+    except socket.gaierror:
+        return False
+    return True
+
+
+def fetched(command: list[str], into: Path) -> list[str]:
+    """The command with the first word that is in a store replaced by a copy here. Raises TrainingError where there is nothing."""
+    for number, word in enumerate(command):
+        if word.startswith(("s3://", "hdfs://")):
+            place, _, name = word.rpartition("/")
+            data = folder(place).read(name)
+            if data is None:
+                raise TrainingError(f"there is no {word}: put the program there first")
+            (into / name).write_bytes(data)
+            return [*command[:number], str(into / name), *command[number + 1 :]]
+    return command
+
+
+def main(command: list[str]) -> int:
+    """Become the command; gives an exit code where that cannot be."""
+    if not command or shutil.which(command[0]) is None:
+        print(f"usage: python3 -m longhouse_training PROGRAM ARGUMENT..., not {command}", file=sys.stderr)
+        return 2
+    try:
+        words = fetched(command, Path(tempfile.mkdtemp(prefix="program-")))
+        wait_for_first_worker()
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    sys.stdout.flush()
+    os.execvp(words[0], words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
