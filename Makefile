@@ -17,7 +17,7 @@ export PYTHONUNBUFFERED := 1
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|compute|policies"
+	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|compute|training|policies"
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
 ifeq ($(CLUSTER),current)

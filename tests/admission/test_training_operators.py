@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modules.kit import crds, mutation
-from modules.ml.training import admission, defaults, earlier, operators, runtimes
+from modules.ml.training import admission, defaults, earlier, operators
 from modules.ml.training.config import CheckpointStore, Runtimes, Training, TrainingShare
 from modules.ml.training.defaults import Stores
 from tests.api_server import ApiServer, api_server

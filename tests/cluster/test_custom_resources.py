@@ -29,6 +29,7 @@ KINDS = {
     "percona-xtradb-cluster-operator": "config/crd/bases/*.yaml",
     "prometheus-operator": "example/prometheus-operator-crd/*.yaml",
     "spark-operator": "config/crd/bases/*.yaml",
+    "trainer": "manifests/base/crds/trainer.kubeflow.org_*.yaml",
 }
 """Part of upstream/ -> where its module has its CustomResourceDefinitions."""
 

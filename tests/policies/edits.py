@@ -48,6 +48,17 @@ _SPARK: Final = (
 )
 
 
+_TRAINING: Final = (
+    "Namespace jobset-system",
+    "Namespace trainer-system",
+    "CustomResourceDefinition jobsets.jobset.x-k8s.io",
+    *(
+        f"CustomResourceDefinition {each}.trainer.kubeflow.org"
+        for each in ("clustertrainingruntimes", "trainingruntimes", "trainjobs")
+    ),
+)
+
+
 def _data(tenant: str, store: str, **share: Any) -> dict[str, Any]:
     return {"tenants": {tenant: {"data": {store: share}}}}
 
@@ -303,6 +314,7 @@ CLUSTER: Final = (
             *_KUEUE,
             "Namespace kueue-system",
             *_SPARK,
+            *_TRAINING,
         ),
     ),
 )
@@ -311,7 +323,7 @@ SWITCHED: Final = (
     Edit(
         "the stack has another profile, one without stores",
         program=(Text(f"stacks/Pulumi.{STACK}.yaml", f"profile: {PROFILE}", "profile: local-simulated"),),
-        refused=deleted(*_STORE_NAMESPACES, *_STORES, *_SPARK),
+        refused=deleted(*_STORE_NAMESPACES, *_STORES, *_SPARK, *_TRAINING),
     ),
 )
 

@@ -70,7 +70,9 @@ def test_a_profile_cannot_be_changed() -> None:
 def test_the_simulated_profile_is_local_without_what_needs_a_pod() -> None:
     local, simulated = load("local"), load("local-simulated")
     assert simulated.admission.webhooks is WebhookFailure.IGNORE
-    absent = dict.fromkeys(("hdfs", "kafka", "cassandra", "object_store", "mysql", "spark", "flink"))
+    absent = dict.fromkeys(
+        ("hdfs", "kafka", "cassandra", "object_store", "mysql", "spark", "flink", "training")
+    )
     assert {key: getattr(simulated, key) for key in absent} == absent
     changed = {"name": "", "description": "", "admission": local.admission, **absent}
     assert local.model_copy(update=changed) == simulated.model_copy(update=changed)

@@ -16,6 +16,7 @@ from modules.compute.spark.config import History, SparkShare
 from modules.foundation.tenants import config
 from modules.kit.credentials import Credentials
 from modules.kit.parts import StackName, Stacks, group_of
+from modules.ml.training.config import CheckpointStore, TrainingShare
 from profiles.load import load
 from profiles.model import Profile
 from stacks import made
@@ -37,6 +38,7 @@ _CHANGES: Mapping[str, Callable[[config.Tenant], Any]] = {
     "network": lambda tenant: config.Network(egress=(config.Egress(name="far", cidr="198.51.100.0/24"),)),
     "owner": lambda tenant: "somebody-else",
     "spark": lambda tenant: SparkShare(history=History()),
+    "training": lambda tenant: TrainingShare(checkpoints=CheckpointStore.HDFS),
     "quota": lambda tenant: tenant.quota.model_copy(update={"cpu": "1", "weight": tenant.quota.weight + 1}),
 }  # fmt: skip
 

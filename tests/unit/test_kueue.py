@@ -13,6 +13,7 @@ from modules.foundation.certificates.authority import KeyPair
 from modules.foundation.queueing import kueue
 from modules.foundation.queueing.config import BetweenTenants, Preemption, Queueing
 from modules.kit.cluster import WebhookFailure
+from modules.ml.training import earlier
 from tests.unit.examples import unknown_values
 from upstream import part
 
@@ -90,6 +91,23 @@ class TestConfiguration:
     def test_the_operator_does_not_make_its_own_certificate(self) -> None:
         assert configuration()["internalCertManagement"] == {"enable": False}
         assert "enableCertManager" not in kueue.values(CONFIG, "v0.19.2")
+
+    def test_what_is_not_whole_in_time_gives_its_room_back_and_waits_longer_each_time(self) -> None:
+        found = configuration(Queueing(priorities={"normal": 0}, ready_minutes=45))["waitForPodsReady"]
+        assert (found["timeout"], found["recoveryTimeout"]) == ("45m", "45m")
+        assert found["blockAdmission"] is False, "others are not held up by it"
+        assert "backoffLimitCount" not in found["requeuingStrategy"], "it is never given up"
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "trainer.kubeflow.org/trainjob",
+            "jobset.x-k8s.io/jobset",
+            *(f"kubeflow.org/{each}" for each in (earlier.MPI, *earlier.KINDS)),
+        ],
+    )
+    def test_every_kind_of_training_job_is_queued(self, kind: str) -> None:
+        assert kind in configuration()["integrations"]["frameworks"]
 
     def test_fair_sharing_can_be_switched_off(self) -> None:
         assert "fairSharing" in configuration()

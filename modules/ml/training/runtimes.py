@@ -107,7 +107,7 @@ def _restarted(config: Training) -> Mapping[str, Any]:
 
 
 def _job(name: str, container: Mapping[str, Any], *, trains: bool = False) -> Mapping[str, Any]:
-    job = {
+    return {
         "name": name,
         "template": {
             "spec": {
@@ -133,7 +133,6 @@ def _job(name: str, container: Mapping[str, Any], *, trains: bool = False) -> Ma
             **({"metadata": {"labels": {_ANCESTOR: "trainer"}}} if trains else {}),
         },
     }
-    return job
 
 
 def _container(config: Training, image: str, command: list[str] | None = None) -> dict[str, Any]:
