@@ -20,6 +20,7 @@ from modules.compute.flink import image as flink
 from modules.compute.spark import image as spark
 from modules.data.object_store import settings as minio
 from modules.kit import clients
+from modules.ml.training import earlier
 from modules.ml.training import image as training
 from profiles.model import Profile
 from sandbox import machine, tools
@@ -434,7 +435,7 @@ TRAINER_IMAGE = Image(
 )
 TRAINING_OPERATOR = operator(part("training-operator"), seconds=180)
 TRAINING_OPERATOR_IMAGE = Image(
-    f"ghcr.io/kubeflow/training-v1/training-operator:{TRAINING_OPERATOR.version}",
+    earlier.training_operator_image(),
     ((TRAINING_OPERATOR, "/manager"),),
     entrypoint=("/manager",),
 )

@@ -6,6 +6,7 @@ PyTorchJob, TFJob, XGBoostJob and PaddleJob are training-operator's (v1.9.3: `ma
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import yaml
@@ -47,13 +48,23 @@ def operators(config: Training, image: str) -> tuple[Operator, Operator]:
     return training_operator(config, image), mpi_operator(config)
 
 
+@cache
+def training_operator_image() -> str:
+    """As upstream's own manifests name it: the tag is a commit."""
+    file = (
+        part("training-operator").directory / "manifests" / "overlays" / "standalone" / "kustomization.yaml"
+    )
+    (found,) = yaml.safe_load(file.read_text())["images"]
+    return f"{found['name']}:{found['newTag']}"
+
+
 def training_operator(config: Training, image: str) -> Operator:
     """It always makes its own certificate (`pkg/cert`), and writes whom its callers trust into its webhooks."""
     pin = part("training-operator")
     base = pin.directory / "manifests" / "base"
     container = current.manager(
         config,
-        f"ghcr.io/kubeflow/training-v1/training-operator:{pin.version}",
+        training_operator_image(),
         "/manager",
         *(f"--enable-scheme={each}" for each in KINDS),
         "--leader-elect",

@@ -26,7 +26,7 @@ import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 BINDINGS: Final = Path("/bindings")
 CHECKPOINT: Final = "checkpoint"
@@ -214,20 +214,18 @@ def fetched(command: list[str], into: Path) -> list[str]:
     return command
 
 
-def main(command: list[str]) -> int:
-    """Become the command; gives an exit code where that cannot be."""
+def main(command: list[str]) -> NoReturn:
+    """Become the command. Ends with what to do where that cannot be."""
     if not command or shutil.which(command[0]) is None:
-        print(f"usage: python3 -m longhouse_training PROGRAM ARGUMENT..., not {command}", file=sys.stderr)
-        return 2
+        sys.exit(f"usage: python3 -m longhouse_training PROGRAM ARGUMENT..., not {command}")
     try:
         words = fetched(command, Path(tempfile.mkdtemp(prefix="program-")))
         wait_for_first_worker()
     except TrainingError as error:
-        print(error, file=sys.stderr)
-        return 1
+        sys.exit(str(error))
     sys.stdout.flush()
     os.execvp(words[0], words)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
