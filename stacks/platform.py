@@ -30,6 +30,7 @@ from modules.foundation.admission.component import Admission
 from modules.foundation.certificates.authority import Authority
 from modules.foundation.certificates.component import Certificates
 from modules.foundation.gpu_pools.component import GpuPools
+from modules.foundation.gpu_pools.placement import nccl_environment
 from modules.foundation.queueing.component import Queueing
 from modules.foundation.tenants import config
 from modules.foundation.tenants.component import Tenant, TenantRoles
@@ -130,7 +131,11 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
             webhooks=profile.admission.webhooks,
             tenants={name: _training_stores(profile, tenant) for name, tenant in profile.tenants.items()},
             shares={name: tenant.training for name, tenant in profile.tenants.items()},
-            pools={},
+            pools={
+                pool.name: nccl_environment(pool.nccl)
+                for pool in profile.node_pools.values()
+                if pool.nccl is not None
+            },
             opts=on_cluster,
         )
     if profile.tuned:
