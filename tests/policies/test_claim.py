@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policies.claim import Claim, each, each_entry, forbid, over, require
-from policies.expression import Condition, Name, any_key, any_of, either, text
+from policies.expression import Condition, Name, any_key, any_of, either, text, words
 from policies.resource import UNKNOWN
 from tests.policies.objects import Manifest, resource
 
@@ -59,6 +59,18 @@ _IS_ONE = _IT["a"].eq(1)
         (_IT["a"].eq(text("x-", _IT["b"])), {"a": "x-y", "b": "y"}, True),
         (_IT["a"].eq(text("x-", _IT["b"])), {"a": "x-y", "b": UNKNOWN}, None),
         (either(_IT["a"], "x").eq("x"), {}, True),
+        (_IT["a"].within(words(_IT["b"])), {"a": "x", "b": "y x"}, True),
+        (_IT["a"].within(words(_IT["b"])), {"a": "x", "b": "xy"}, False),
+        (_IT["a"].within(words(_IT["b"])), {"a": "x"}, False),
+        (_IT["a"].within(words(_IT["b"])), {"a": "x", "b": UNKNOWN}, None),
+        (_IT["a"].within(words(_IT["b"])), {"a": UNKNOWN, "b": "x"}, None),
+        (_IT["a"].ends_with(text("=", _IT["b"])), {"a": "x=y", "b": "y"}, True),
+        (_IT["a"].ends_with(text("=", _IT["b"])), {"a": "xy", "b": "y"}, False),
+        (_IT["a"].ends_with(text("=", _IT["b"])), {"b": "y"}, False),
+        (_IT["a"].ends_with(text("=", _IT["b"])), {"a": UNKNOWN, "b": "y"}, None),
+        (_IT["a", _IT["b"]].eq(1), {"a": {"x": 1}, "b": "x"}, True),
+        (_IT["a", _IT["b"]].eq(1), {"a": {"x": 1}, "b": "y"}, False),
+        (_IT["a", _IT["b"]].eq(1), {"a": UNKNOWN, "b": "y"}, None),
     ],
 )
 def test_a_condition_holds_or_does_not_or_cannot_be_known(
