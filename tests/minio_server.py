@@ -99,7 +99,6 @@ def minio_servers(
 
 
 def _place_files(folder: Path, config: ObjectStore, host: str) -> None:
-    assert MINIO.built, "minio is not built: `make up` first"
     pair = AUTHORITY.server("object-store/server", (host,))
     for into, files in {
         folder / "certificates": {"public.crt": pair.certificate, "private.key": pair.private_key},
@@ -119,7 +118,7 @@ def _place_files(folder: Path, config: ObjectStore, host: str) -> None:
 def _process(
     folder: Path, number: int, address: str, drives: Sequence[str | Path], environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [MINIO.path, "server", "--certs-dir", folder / "certificates", "--address", address, *drives]
+    command = [MINIO.build(), "server", "--certs-dir", folder / "certificates", "--address", address, *drives]
     own = {
         **environment,
         "MINIO_CONFIG_ENV_FILE": str(folder / "config.env"),
