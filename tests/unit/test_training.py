@@ -96,7 +96,7 @@ def theirs(name: str, path: str) -> set[tuple[str, str, str]]:
 MANIFESTS = {
     "jobset-system": ("jobset", "config/components/rbac/role.yaml"),
     "trainer-system": ("trainer", "manifests/base/rbac/role.yaml"),
-    "training-operator": ("training-operator", "manifests/base/rbac/cluster-role-binding.yaml"),
+    "training-operator": ("training-operator", "manifests/base/rbac/role.yaml"),
     "mpi-operator": ("mpi-operator", "manifests/base/cluster-role.yaml"),
 }
 
@@ -387,12 +387,14 @@ class TestComponent:
 
 class TestSandbox:
     def test_the_earlier_operators_are_built_for_a_profile_that_runs_them_and_for_no_other(self) -> None:
-        local, onprem = load("local"), load("onprem")
-        assert not {image.name for image in images.EARLIER_IMAGES} & {
-            image.name for image in images.wanted(local)
-        }
-        assert set(images.wanted(onprem)) >= set(images.EARLIER_IMAGES)
-        assert not images.wanted(load("local-simulated"))
+        def wanted(profile: str) -> set[str]:
+            return {each.name for each in images.wanted(load(profile))}
+
+        before = {each.name for each in images.EARLIER_IMAGES}
+        assert wanted("local") == {each.name for each in images.TRAINING_IMAGES}
+        assert not before & wanted("local")
+        assert before < wanted("onprem")
+        assert not wanted("local-simulated")
 
     def test_images_bear_the_names_that_are_deployed(self) -> None:
         built = {each.reference for each in (*images.TRAINING_IMAGES, *images.EARLIER_IMAGES)}

@@ -87,12 +87,11 @@ class Operator:
 
     def pod(self, certificate: Mapping[str, str]) -> Pod:
         """Its pod; ``certificate`` are the files of the platform's, none where it makes its own."""
+        secrets: tuple[SecretFiles, ...] = ()
         if self.certified:
             secrets = (SecretFiles(_CERTIFICATE, CERTIFICATES, certificate),)
         elif self.secret:
             secrets = (SecretFiles(_CERTIFICATE, CERTIFICATES, existing=self.secret),)
-        else:
-            secrets = ()
         return Pod(
             containers=(self.container,),
             files=self.settings or {},
