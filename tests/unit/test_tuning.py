@@ -494,6 +494,7 @@ class TestDriver:
         scene = Scene()
         other = Trial(0, {"x": 9.0, "rate": 0.1, "depth": 2, "kind": "sgd"})
         scene.room.create("", plan.job_of(PLAN, other, OWNER))
+        scene.room.fail("valley-0", ended(1))
         scene.driver.step()
         with pytest.raises(StudyError, match="Job valley-0 is there and has other parameters"):
             scene.driver.step()
