@@ -90,9 +90,6 @@ class Book:
             )
         self.study.sampler = sampler(self.plan, len(self._trials()))
         self._distributions = {each.name: distribution(each) for each in self.plan.parameters}
-        for each in self._trials(TrialState.RUNNING):
-            if len(each.params) < len(self.plan.parameters):
-                self._void(each)
 
     def ask(self) -> Trial | None:
         """A new trial. One that was killed comes first, with its parameters; in a grid, then the next point."""
@@ -107,10 +104,14 @@ class Book:
 
     def open(self) -> Sequence[Trial]:
         """Those that were asked for and not told of yet."""
-        return [
-            Trial(each.number, self._parameters(each.params), bool(each.user_attrs.get(_SUBMITTED)))
-            for each in self._trials(TrialState.RUNNING)
-        ]
+        found = []
+        for each in self._trials(TrialState.RUNNING):
+            if len(each.params) < len(self.plan.parameters):
+                self._void(each)
+            else:
+                submitted = bool(each.user_attrs.get(_SUBMITTED))
+                found.append(Trial(each.number, self._parameters(each.params), submitted))
+        return found
 
     def submitted(self, trial: Trial) -> None:
         """Its Job is made."""
@@ -147,7 +148,7 @@ class Book:
         return found
 
     def _parameters(self, found: dict[str, Any]) -> dict[str, Any]:
-        return {each.name: found[each.name] for each in self.plan.parameters if each.name in found}
+        return {each.name: found[each.name] for each in self.plan.parameters}
 
     def _void(self, trial: FrozenTrial) -> None:
         """Put a trial aside whose asker was cut off before all of its parameters were chosen."""
