@@ -27,7 +27,7 @@ from bench.control import Environment, apply, kinds
 from bench.measured import Run, measure
 from bench.queues import Crowd, crowd
 from policies import api_server
-from policies.api_server import Programs
+from policies.api_server import ApiServer, Programs
 from sandbox.golang import GoProgram
 
 _OF_A_GROUP: Final = 15

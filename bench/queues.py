@@ -52,8 +52,8 @@ def crowd(server: ApiServer, objects: Sequence[Mapping[str, Any]], jobs: int) ->
         admitted = measure(f"{jobs} jobs are let in", lambda: _submit(server, homes, jobs, process))
         waits = sorted(_waits(server))
         counted = _calls(server)
-        # The server counts its objects once a minute.
-        until(lambda: _stored(server) > 0, process)
+        # The server counts once a minute, kind by kind.
+        until(lambda: _stored(server) >= len(objects), process)
         return Crowd(
             _stored(server),
             sum(_samples(server, "apiserver_longrunning_requests").values()),

@@ -26,13 +26,12 @@ from rich.table import Column, Table
 
 from modules.kit.parts import StackName
 from profiles import fixed
-from profiles.load import load
 from profiles.model import Profile
 from profiles.problems import ProfileError
 from stacks import deploy, interrupts, made, moving
 from stacks.current import ask, reached
 from stacks.deploy import DeployError, Settings, Target
-from stacks.inputs import Inputs
+from stacks.inputs import Inputs, profile_of
 
 _NOTHING: Final = automation.Deployment(3, {})
 """What a stack holds that has just been made."""
@@ -432,7 +431,7 @@ def main() -> int:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Do what was asked for on the current context's cluster."""
-    profile = load(arguments.profile)
+    profile = profile_of(arguments.profile)
     if StackName.of(profile.name).group is not None:
         raise DeployError(f"profile {profile.name} is named like a group of tenants: give it another name")
     with reached(profile, console) as target:

@@ -10,11 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from modules.kit.parts import StackName
+from profiles.load import load
 from profiles.model import Profile
 
 _ROOMS: Final = ("modules", "policies", "profiles", "stacks", "upstream")
@@ -24,6 +25,9 @@ TENANTS_OWN: Final = frozenset(
     {"budget", "burst", "data_class", "defaults", "flink", "groups", "network", "owner", "spark", "training"}
 )
 """Keys of a tenant's record that only the stack reads that its own objects are in."""
+
+profile_of: Final = cache(load)
+"""The profile of a name, as a process found it first: a thousand tenants are read once, not once by the command and once by each stack's program."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache
 
 import pulumi
 from pulumi.runtime.settings import SETTINGS
@@ -11,17 +10,14 @@ from pulumi.runtime.settings import SETTINGS
 from modules.kit.credentials import FIRST_EPOCH, Credentials
 from modules.kit.parts import Part, StackName
 from profiles import fixed, kept
-from profiles.load import load
 from profiles.model import Profile
+from stacks.inputs import profile_of
 from stacks.platform import platform
-
-_profile = cache(load)
-"""Programs of one process are of one moment: a thousand tenants are read once, not once for each stack."""
 
 
 def wanted() -> tuple[Profile, Part]:
     """The profile, and the stack's part of it. Raises ProfileError."""
-    profile = _profile(pulumi.Config().require("profile"))
+    profile = profile_of(pulumi.Config().require("profile"))
     return profile, profile.part(StackName.of(pulumi.get_stack()).group)
 
 
