@@ -6,6 +6,7 @@ on top and is bounded by what is idle, not by a quota; it is in no figure here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -87,27 +88,35 @@ def over_budget(found: dict[str, Bill], currency: str) -> Iterator[Finding]:
 
 
 def _pools(tenant: Tenant, pools: dict[str, NodePool], prices: Prices) -> Iterator[Line]:
+    for name, units in _promised(tenant, pools).items():
+        pool = pools[name]
+        resource = placement.gpu_resource(pool)
+        if resource is None:
+            cores = units[shares.CPU] / 1000
+            gibibytes = units[shares.MEMORY] * shares.MEBIBYTE / _GIB
+            if cores or gibibytes:
+                yield _line(
+                    pool,
+                    f"{cores:g} cores, {gibibytes:g} GiB",
+                    ((cores, "cpu"), (gibibytes, "memory")),
+                    prices,
+                )
+        elif units.get(resource) and pool.gpu is not None:
+            count = units[resource] * pool.gpu.count / placement.shares_per_node(pool)
+            said = f"{units[resource]} x {resource.rpartition('/')[2]}"
+            if count != units[resource]:
+                said += f" ({count:g} GPUs)"
+            yield _line(pool, said, ((count, pool.gpu.product),), prices)
+
+
+def _promised(tenant: Tenant, pools: dict[str, NodePool]) -> dict[str, Counter[str]]:
+    """Units of each resource that the tenant is promised in all its queues together, by pool."""
+    found: dict[str, Counter[str]] = {}
     for queue in shares.queues(tenant, tuple(pools.values())).cluster:
         for share in queue.group.pools:
-            amounts = {each.amount.resource: each.amount for each in share.shares}
-            pool = pools[share.pool]
-            resource = placement.gpu_resource(pool)
-            if resource is None:
-                cores = amounts[shares.CPU].units / 1000
-                gibibytes = amounts[shares.MEMORY].units * shares.MEBIBYTE / _GIB
-                if cores or gibibytes:
-                    yield _line(
-                        pool,
-                        f"{cores:g} cores, {gibibytes:g} GiB",
-                        ((cores, "cpu"), (gibibytes, "memory")),
-                        prices,
-                    )
-            elif resource in amounts and amounts[resource].units and pool.gpu is not None:
-                count = amounts[resource].units * pool.gpu.count / placement.shares_per_node(pool)
-                said = f"{amounts[resource].units} x {resource.rpartition('/')[2]}"
-                if count != amounts[resource].units:
-                    said += f" ({count:g} GPUs)"
-                yield _line(pool, said, ((count, pool.gpu.product),), prices)
+            units = found.setdefault(share.pool, Counter())
+            units.update({each.amount.resource: each.amount.units for each in share.shares})
+    return found
 
 
 def _line(pool: NodePool, said: str, parts: tuple[tuple[float, str], ...], prices: Prices) -> Line:

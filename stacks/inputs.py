@@ -22,7 +22,19 @@ _ROOMS: Final = ("modules", "policies", "profiles", "stacks", "upstream")
 _PINS: Final = ("Pulumi.yaml", "images.lock", "requirements.lock")
 
 TENANTS_OWN: Final = frozenset(
-    {"budget", "burst", "data_class", "defaults", "flink", "groups", "network", "owner", "spark", "training"}
+    {
+        "budget",
+        "burst",
+        "data_class",
+        "defaults",
+        "flink",
+        "gpu_use",
+        "groups",
+        "network",
+        "owner",
+        "spark",
+        "training",
+    }
 )
 """Keys of a tenant's record that only the stack reads that its own objects are in."""
 

@@ -77,8 +77,8 @@ def _together(pool: NodePool, nodes: Sequence[Node]) -> Iterator[Difference]:
     for node in nodes:
         for fault in (*_ready(node), *_labelled(pool, node), *_tainted(pool, node), *_sized(pool, node)):
             found.setdefault(fault, []).append(node)
-    for (fault, remedy), own in found.items():
-        yield Difference(f"pool {pool.name}, nodes {_names(own)}", fault, remedy)
+    for (what, remedy), own in found.items():
+        yield Difference(f"pool {pool.name}, nodes {_names(own)}", what, remedy)
 
 
 def _ready(node: Node) -> Iterator[tuple[str, str]]:

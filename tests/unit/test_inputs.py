@@ -34,6 +34,7 @@ _CHANGES: Mapping[str, Callable[[config.Tenant], Any]] = {
     "data_class": lambda tenant: config.DataClass.PUBLIC,
     "defaults": lambda tenant: config.ContainerDefaults(cpu="125m", memory="100Mi"),
     "flink": lambda tenant: FlinkSession(),
+    "gpu_use": lambda tenant: config.GpuUse(whole=(config.Use.NOTEBOOK,)),
     "groups": lambda tenant: config.Groups(viewer=("strangers",)),
     "network": lambda tenant: config.Network(egress=(config.Egress(name="far", cidr="198.51.100.0/24"),)),
     "owner": lambda tenant: "somebody-else",

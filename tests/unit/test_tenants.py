@@ -118,7 +118,7 @@ class TestOffers:
     def said(self, **fields: Any) -> dict[str, str]:
         return {
             key.removeprefix("longhouse.dev/"): words
-            for key, words in offers.annotations(tenant(**fields), self.THERE, ["high"]).items()
+            for key, words in offers.offered(tenant(**fields), self.THERE, ["high"]).items()
         }
 
     def test_the_namespace_says_what_work_can_get_and_for_what(self) -> None:

@@ -95,7 +95,7 @@ class Tenant(Component):
             metadata=self.meta(
                 self.namespace,
                 extra_labels={**POD_SECURITY, labels.DATA_CLASS: config.data_class.value},
-                annotations=offers.annotations(config, pools, queueing.budgeted),
+                annotations=offers.offered(config, pools, queueing.budgeted),
             ),
             opts=self.child(pulumi.ResourceOptions(depends_on=after)),
         )

@@ -15,7 +15,7 @@ from modules.foundation.tenants.config import Tenant, Use
 from modules.kit import labels
 
 
-def annotations(tenant: Tenant, pools: Sequence[NodePool], budgeted: Iterable[str]) -> dict[str, str]:
+def offered(tenant: Tenant, pools: Sequence[NodePool], budgeted: Iterable[str]) -> dict[str, str]:
     """Annotations of the tenant's namespace: key -> words with a space between. ``budgeted`` are the priorities that need a budget."""
     said = {
         labels.GPUS: _words(shares.gpu_pools(tenant, pools)),
