@@ -71,7 +71,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a direction that is none": ({"objective.direction": "down"}, "objective.direction", "must be one of minimize, maximize", "write one of"),
     "no parameters": ({"parameters": {}, "trial.command": ["true"]}, "parameters", "must hold at least 1", "add one"),
     "a parameter in capitals": ({"parameters.X": {"type": "float", "low": 0, "high": 1}}, "parameters.X", "is no name", "write"),
-    "a kind of parameter that is none": ({"parameters.x.type": "double"}, "parameters.x.type", "must be one of float, int, categorical", "write type:"),
+    "a kind of parameter that is none": ({"parameters.x.type": "double"}, "parameters.x.type", "must be one of categorical, float, int", "write type:"),
     "bounds as text": ({"parameters.x.low": "0"}, "parameters.x.low", "must be a number", "write a number"),
     "a broken whole number": ({"parameters.depth.low": 1.5}, "parameters.depth.low", "must be a whole number", "write"),
     "bounds the wrong way round": ({"parameters.x.high": -6}, "parameters.x.high", "must be more than low", "write a greater one"),
@@ -156,20 +156,22 @@ class TestEnvironment:
         found = problems(tmp_path, {"tenant": "ember", "trial.gpus": 1}, "onprem")
         assert "trial.gpus" in [each.key for each in found]
 
-    def test_katibs_cma_es_knows_no_logarithm(self, tmp_path: Path) -> None:
-        study = {"algorithm": "cma-es", "parameters.depth.log": True}
-        file = tmp_path / "study.yaml"
-        file.write_text(yaml.safe_dump(changed(study)))
-        profile = load_profile("local")
-        assert profile.tuning
-        load(file, profile)
-        with_katib = profile.model_copy(
-            update={"tuning": profile.tuning.model_copy(update={"engine": "katib"})}
-        )
-        with_katib = type(profile).model_validate(with_katib.model_dump())
+    def test_katibs_cma_es_knows_no_logarithm(self, directory: Path) -> None:
+        file = directory / "study.yaml"
+        file.write_text(yaml.safe_dump(changed({"algorithm": "cma-es", "parameters.depth.log": True})))
+        (directory / "local-katib.yaml").write_text("extends: local\ntuning: {engine: katib}\n")
+        load(file, load_profile("local", directory))
         with pytest.raises(StudyFileError) as refused:
-            load(file, with_katib)
+            load(file, load_profile("local-katib", directory))
         assert [each.key for each in refused.value.problems] == ["parameters.depth.log"]
+
+    def test_what_goes_to_katib_is_an_experiment(self, directory: Path) -> None:
+        file = directory / "study.yaml"
+        file.write_text(yaml.safe_dump(GOOD))
+        (directory / "local-katib.yaml").write_text("extends: local\ntuning: {engine: katib}\nmysql: null\n")
+        profile = load_profile("local-katib", directory)
+        assert command.rendered(load(file, profile), profile)["kind"] == "Experiment"
+        assert profile.tuned == (), "what Katib needs is not declared"
 
 
 class TestCommand:
