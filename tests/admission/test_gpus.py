@@ -43,7 +43,7 @@ THERE = "a100=nvidia.com/gpu mig=nvidia.com/mig-1g.10gb l4=nvidia.com/gpu.shared
 
 
 def _namespace(one: Tenant) -> dict[str, Any]:
-    metadata = {
+    metadata: dict[str, Any] = {
         "name": names.namespace(one.name),
         "labels": {labels.TENANT: one.name, labels.OWNER: one.owner, labels.DATA_CLASS: "internal"},
         "annotations": offers.offered(one, POOLS, ["high"]),

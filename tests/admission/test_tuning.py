@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,7 +214,7 @@ def katibs_trial() -> dict[str, Any]:
     return job
 
 
-OBJECTS = {
+OBJECTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "driver": driver,
     "pod of the driver": lambda: pod_of(driver()),
     "trial": trial,

@@ -216,7 +216,7 @@ class TestCommand:
             called.append(words)
             return subprocess.CompletedProcess(words, 1, "", said)
 
-        monkeypatch.setattr(command.subprocess, "run", kubectl)
+        monkeypatch.setattr(subprocess, "run", kubectl)
         file = tmp_path / "study.yaml"
         file.write_text(yaml.safe_dump(GOOD))
         assert command.main(["submit", str(file)]) == 1

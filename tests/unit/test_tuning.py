@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -298,7 +299,7 @@ class Memory:
         number = len(self.trials)
         if not self.again and number >= self.points:
             return None
-        parameters = (
+        parameters: Mapping[str, float | int | str] = (
             self.again.pop(0) if self.again else {"x": float(number), "rate": 0.1, "depth": 2, "kind": "sgd"}
         )
         self.trials[number] = Trial(number, parameters)
@@ -537,7 +538,7 @@ class TestDriver:
         scene = Scene()
         scene.room.away = 10**9
         clock = iter(range(0, 10**6, 100))
-        monkeypatch.setattr(driver.time, "monotonic", lambda: next(clock))
+        monkeypatch.setattr(time, "monotonic", lambda: next(clock))
         with pytest.raises(URLError):
             run(scene.driver, (OSError,), lambda _: None)
 
