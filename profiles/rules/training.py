@@ -16,7 +16,10 @@ HERE: Final = "training"
 
 def checkpoints_are_kept_in_a_store_that_the_tenant_has(profile: Profile) -> Iterator[Finding]:
     """Who says where has to have it there. Who says nothing and has no bucket keeps them elsewhere, or not at all."""
-    for name, tenant in profile.tenants.items() if profile.training and profile.hdfs else ():
+    if profile.training is None or profile.hdfs is None:
+        return
+    ours = isinstance(profile.hdfs.kerberos.kdc, EmbeddedKdc)
+    for name, tenant in profile.tenants.items():
         if tenant.training.checkpoints is not CheckpointStore.HDFS:
             continue
         key = (TENANTS, name, HERE, "checkpoints")
@@ -27,7 +30,7 @@ def checkpoints_are_kept_in_a_store_that_the_tenant_has(profile: Profile) -> Ite
                 "write data.hdfs into its record, or training.checkpoints: object_store",
                 ((TENANTS, name, "data", "hdfs"),),
             )
-        elif not isinstance(profile.hdfs.kerberos.kdc, EmbeddedKdc):
+        elif not ours:
             yield Finding(
                 key,
                 "are to be kept in HDFS, and the realm is kept elsewhere, so that the platform has no key of the tenant's",
