@@ -12,7 +12,7 @@ from profiles import reference, schema
 from profiles.__main__ import main, written
 from profiles.load import load, names
 
-NEED_PODS = ("hdfs", "kafka", "cassandra", "object_store", "mysql", "spark", "flink", "training")
+NEED_PODS = ("hdfs", "kafka", "cassandra", "object_store", "mysql", "spark", "flink", "training", "tuning")
 Output = pytest.CaptureFixture[str]
 
 

@@ -181,7 +181,7 @@ def test_a_profile_of_another_context_is_not_deployed(
     theirs = profile.model_copy(
         update={"cluster": profile.cluster.model_copy(update={"context": "production"})}
     )
-    monkeypatch.setattr(fleet, "load", lambda name: theirs)
+    monkeypatch.setattr(fleet, "profile_of", lambda name: theirs)
     monkeypatch.setattr(current, "current_context", lambda path: current.Context("staging", "https://x", ""))
     with pytest.raises(DeployError, match=r"belongs to context production .* and the current one is staging"):
         fleet.run(_asked("up", "local"), Console(quiet=True))

@@ -25,7 +25,8 @@ _ANCESTOR: Final = "trainer.kubeflow.org/trainjob-ancestor-step"
 _START: Final = ("tini", "-g", "--", "python3", "-m", "longhouse_training")
 """What the platform's image starts a program with."""
 
-_SSH_FOLDER: Final = "/home/mpiuser/.ssh"
+_SSH_USER: Final = "mpiuser"
+_SSH_FOLDER: Final = f"/home/{_SSH_USER}/.ssh"
 """Where upstream's image of DeepSpeed expects its keys, which the operator makes for each job."""
 
 _SSH_PORT: Final = 2222
@@ -64,7 +65,7 @@ def _by_ssh(config: Training, image: str) -> Mapping[str, Any]:
     """A launcher, which is a worker too, and workers that it logs in to. The job is done when the launcher is."""
     server = {
         **_container(config, image, ["/usr/sbin/sshd"]),
-        "args": ["-De", "-f", "/home/mpiuser/.sshd_config"],
+        "args": ["-De", "-f", f"/home/{_SSH_USER}/.sshd_config"],
         "readinessProbe": {"tcpSocket": {"port": _SSH_PORT}, "initialDelaySeconds": 5},
     }
     launcher = _job("launcher", _container(config, image), trains=True)
@@ -126,6 +127,10 @@ def _job(name: str, container: Mapping[str, Any], *, trains: bool = False) -> Ma
                         "enableServiceLinks": False,
                         "automountServiceAccountToken": False,
                         "terminationGracePeriodSeconds": _STOP_SECONDS,
+                        "securityContext": {
+                            "runAsNonRoot": True,
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                        },
                         "containers": [container],
                     }
                 },
@@ -142,4 +147,5 @@ def _container(config: Training, image: str, command: list[str] | None = None) -
         "image": image,
         **({"command": command} if command else {}),
         "resources": {"requests": size, "limits": size},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
