@@ -206,11 +206,13 @@ def _prepare(server: ApiServer, corpus: Iterable[Item]) -> None:
         "default",
         "kube-system",
     }
-    own = compliant()["namespace"]
+    own = compliant()["namespace"]["metadata"]
     server.create(
-        own
-        if name == own["metadata"]["name"]
-        else {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "annotations": own["annotations"] if name == own["name"] else {}},
+        }
         for name in sorted(homes)
     )
     server.create([compliant()["priority"]])
