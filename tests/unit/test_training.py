@@ -6,6 +6,8 @@ import base64
 import contextlib
 import functools
 import io
+import ipaddress
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -516,7 +518,35 @@ class TestLibrary:
     def test_a_first_worker_that_never_comes_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PET_MASTER_ADDR", "digits-node-0-0.digits.invalid")
         with pytest.raises(longhouse_training.TrainingError, match=r"digits-node-0-0\.digits\.invalid"):
-            longhouse_training.wait_for_first_worker(patience=0)
+            longhouse_training.find_first_worker(patience=0)
+
+    def test_a_first_worker_that_answers_is_known_by_its_address(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DMLC_TRACKER_URI", "localhost")
+        longhouse_training.find_first_worker(patience=0)
+        assert ipaddress.ip_address(os.environ["DMLC_TRACKER_URI"]).is_loopback
+
+    def test_an_address_that_nobody_has_any_more_is_looked_up_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = iter(["192.0.2.1", "192.0.2.2"])
+        called: list[str] = []
+
+        def look_up(_name: str, _port: None, **_: Any) -> list[Any]:
+            return [(0, 0, 0, "", (next(answers), 0))]
+
+        def call(address: tuple[str, int], timeout: float) -> None:
+            called.append(address[0])
+            raise (OSError if address[0] == "192.0.2.1" else ConnectionRefusedError)
+
+        monkeypatch.setenv("PET_MASTER_ADDR", "digits-node-0-0.digits")
+        monkeypatch.setattr(longhouse_training.socket, "getaddrinfo", look_up)
+        monkeypatch.setattr(longhouse_training.socket, "create_connection", call)
+        monkeypatch.setattr(longhouse_training, "_PAUSE_SECONDS", 0)
+        longhouse_training.find_first_worker(patience=60)
+        assert os.environ["PET_MASTER_ADDR"] == "192.0.2.2"
+        assert called == ["192.0.2.1", "192.0.2.2"]
 
     def test_one_worker_joins_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DMLC_NUM_WORKER", raising=False)

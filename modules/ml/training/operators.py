@@ -256,7 +256,14 @@ def trainer(config: Training) -> Operator:
                 "health": {"healthProbeBindAddress": f":{HEALTH_PORT}"},
                 "metrics": {"bindAddress": f":{METRICS_PORT}", "secureServing": False},
                 "webhook": {"port": API_SERVER_CALLS},
-                "leaderElection": {"leaderElect": True, "resourceName": "trainer.kubeflow.org"},
+                "leaderElection": {
+                    "leaderElect": True,
+                    "resourceName": "trainer.kubeflow.org",
+                    # Without these it has 0 s for each and does not start.
+                    "leaseDuration": "15s",
+                    "renewDeadline": "10s",
+                    "retryPeriod": "2s",
+                },
                 "clientConnection": {"qps": 100, "burst": 200},
                 "certManagement": {"enable": False},
             }

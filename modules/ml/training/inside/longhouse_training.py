@@ -4,7 +4,7 @@
 
     python3 -m longhouse_training torchrun s3://longhouse-atlas/jobs/digits.py --epochs=30
 
-waits until the job's first worker has a name, fetches the program, and becomes ``torchrun``. The program itself may use::
+waits until the job's first worker answers, fetches the program, and becomes ``torchrun``. The program itself may use::
 
     saved = longhouse_training.load_checkpoint()   # bytes, None where there is none yet
     longhouse_training.save_checkpoint(data)       # whole or not at all, in place of the one before
@@ -31,9 +31,12 @@ from typing import Any, Final, NoReturn, Protocol
 BINDINGS: Final = Path("/bindings")
 CHECKPOINT: Final = "checkpoint"
 PATIENCE_SECONDS: Final = 300.0
-"""How long a worker waits for the name of the first one."""
+"""How long a worker waits for the first one."""
 
 _PAUSE_SECONDS: Final = 1.0
+_ANSWER_SECONDS: Final = 2.0
+_NOBODYS_PORT: Final = 29499
+"""Whom nobody listens at: a call that is ended at once would be a fault to who does at the next one, the rendezvous'."""
 _FIRST_WORKER: Final = ("PET_MASTER_ADDR", "DMLC_TRACKER_URI")
 """Variables in which the runtimes `torch` and `xgboost` say where the first worker is."""
 
@@ -180,25 +183,33 @@ def collective() -> Iterator[None]:
         tracker.wait_for()
 
 
-def wait_for_first_worker(patience: float = PATIENCE_SECONDS) -> None:
-    """Wait until the first worker has an address: its pod may come later than this one. Raises TrainingError when it does not come."""
-    names = [os.environ[each] for each in _FIRST_WORKER if os.environ.get(each)]
+def find_first_worker(patience: float = PATIENCE_SECONDS) -> None:
+    """Wait until the first worker answers, and put its address in the place of its name: its pod may come later than this one, and for half a
+    minute after all began again the name may still be that of a pod that is gone (CoreDNS keeps answers for 30 s), which programs that look
+    it up once call forever. Raises TrainingError when it does not come.
+    """
     deadline = time.monotonic() + patience
-    for name in names:
-        while not _resolves(name):
-            if time.monotonic() > deadline:
-                raise TrainingError(
-                    f"{name}, the first worker, has no address after {patience:.0f} s: look at the job's pods"
-                )
-            time.sleep(_PAUSE_SECONDS)
+    for variable in _FIRST_WORKER:
+        if name := os.environ.get(variable):
+            while (address := _answering(name)) is None:
+                if time.monotonic() > deadline:
+                    raise TrainingError(
+                        f"{name}, the first worker, does not answer after {patience:.0f} s: look at the job's pods"
+                    )
+                time.sleep(_PAUSE_SECONDS)
+            os.environ[variable] = address
 
 
-def _resolves(name: str) -> bool:
+def _answering(name: str) -> str | None:
+    """Its address, if something is there: it takes a call or refuses it. Where nothing is, there is no answer or no way."""
     try:
-        socket.getaddrinfo(name, None)
-    except socket.gaierror:
-        return False
-    return True
+        address = str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
+        socket.create_connection((address, _NOBODYS_PORT), timeout=_ANSWER_SECONDS).close()
+    except ConnectionRefusedError:
+        return address
+    except OSError:
+        return None
+    return address
 
 
 def fetched(command: list[str], into: Path) -> list[str]:
@@ -220,7 +231,7 @@ def main(command: list[str]) -> NoReturn:
         sys.exit(f"usage: python3 -m longhouse_training PROGRAM ARGUMENT..., not {command}")
     try:
         words = fetched(command, Path(tempfile.mkdtemp(prefix="program-")))
-        wait_for_first_worker()
+        find_first_worker()
     except TrainingError as error:
         sys.exit(str(error))
     sys.stdout.flush()
