@@ -36,18 +36,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         every = (*operators.operators(CONFIG), *earlier.operators(CONFIG, "longhouse/training:1"))
         running.create(crds.read([file for each in every for file in each.kinds]))
         running.established()
-        policies = (
-            ("MutatingAdmissionPolicy", admission.mutating(NCCL)),
-            ("MutatingAdmissionPolicyBinding", admission.binding()),
-        )
         objects: list[dict[str, Any]] = [
             {
                 "apiVersion": mutation.API_VERSION,
                 "kind": kind,
-                "metadata": {"name": admission.NAME},
+                "metadata": {"name": name},
                 "spec": spec,
             }
-            for kind, spec in policies
+            for name, specs in admission.policies(NCCL).items()
+            for kind, spec in zip(
+                ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"), specs, strict=True
+            )
         ]
         for name, data in TENANTS.items():
             space = f"tenant-{name}"
@@ -174,3 +173,38 @@ class TestPods:
         context = {"securityContext": {"privileged": True}}
         refused = submit(server, containers=[{"name": "node", "image": "x", **context}])
         assert "violates PodSecurity" in refused.stderr
+
+
+class TestJobs:
+    @staticmethod
+    def created(running: ApiServer, name: str, labels: dict[str, str], pod: dict[str, Any]) -> dict[str, Any]:
+        """The pod of a Job, as the API server keeps it."""
+        job = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": name, "namespace": "tenant-atlas", "labels": labels},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", **pod}}},
+        }
+        answer = running.kubectl(
+            "create", "--dry-run=server", "--output=json", "--filename=-", stdin=json.dumps(job)
+        )
+        assert answer.returncode == 0, answer.stderr
+        found: dict[str, Any] = json.loads(answer.stdout)["spec"]["template"]["spec"]
+        return found
+
+    def test_one_of_a_jobset_is_restricted_before_it_is_judged(self, server: ApiServer) -> None:
+        own = {"allowPrivilegeEscalation": False, "runAsUser": 7}
+        containers = [{"name": "one", "image": "x"}, {"name": "two", "image": "x", "securityContext": own}]
+        found = self.created(server, "w-0", {admission.JOBSET: "chainer"}, {"containers": containers})
+        assert {
+            key: found["securityContext"][key] for key in mutation.RESTRICTED_POD
+        } == mutation.RESTRICTED_POD
+        one, two = found["containers"]
+        assert one["securityContext"] == mutation.RESTRICTED_CONTAINER
+        assert two["securityContext"] == own
+        assert "env" not in one, "its pods get the rest"
+
+    def test_one_that_somebody_wrote_is_as_it_was_written(self, server: ApiServer) -> None:
+        found = self.created(server, "own", {"app": "own"}, {"containers": [{"name": "one", "image": "x"}]})
+        assert found["securityContext"] == {}
+        assert "securityContext" not in found["containers"][0]

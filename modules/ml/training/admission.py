@@ -2,11 +2,12 @@
 (https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/).
 
 Pods, and not the kinds that people write: one rule for all of those, and nothing that an operator would set back. What a queue counts is in none of it.
+Only security contexts are needed one step before: a JobSet's Jobs are judged by them, and what a Job is refused for nobody tells who wrote the JobSet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from modules.data.store import BINDING_PATH
@@ -17,11 +18,16 @@ from modules.ml.training.defaults import BINDINGS, PER_JOB
 from modules.ml.training.image import USER
 
 NAME: Final = "longhouse-training"
+OF_JOBS: Final = f"{NAME}-jobs"
 JOBSET: Final = "jobset.sigs.k8s.io/jobset-name"
 """Label of the pods of a JobSet, and so of a TrainJob: its name."""
 
 EARLIER: Final = "training.kubeflow.org/job-name"
 """The same of the kinds of before."""
+
+_POD: Final = "/spec"
+_TEMPLATE: Final = "/spec/template/spec"
+"""Where a pod, and a Job, say what a pod is."""
 
 _KINDS: Final = ("containers", "initContainers")
 _JOB: Final = (
@@ -30,44 +36,77 @@ _JOB: Final = (
 _POOL: Final = f"object.spec.?nodeSelector[?{cel(labels.POOL)}].orValue('')"
 
 
-def mutating(pools: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
-    """`spec` of the MutatingAdmissionPolicy. What a pod says itself stays.
+def policies(
+    pools: Mapping[str, Mapping[str, str]],
+) -> Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """`spec` of each MutatingAdmissionPolicy and of its binding, by their name. What a pod says itself stays.
 
     ``pools`` are variables of the pods that run in a pool: how NCCL finds its way there. The queue has chosen the pool by then, and written it into the pod.
     """
+    # Each namespace's own ConfigMap is the parameter.
+    parameter = {"name": DEFAULTS, "parameterNotFoundAction": "Deny"}
     return {
-        "failurePolicy": "Fail",
-        "reinvocationPolicy": "Never",
+        NAME: (_of_pods(pools), {"policyName": NAME, "paramRef": parameter}),
+        OF_JOBS: (_of_jobs(), {"policyName": OF_JOBS}),
+    }
+
+
+def _of_pods(pools: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
+    """Variables, folders, and security contexts."""
+    return {
+        **_policy("", "pods", f"{_JOB} != ''"),
         "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-        "matchConstraints": {
-            "namespaceSelector": {"matchExpressions": [{"key": labels.TENANT, "operator": "Exists"}]},
-            "resourceRules": [
-                {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-            ],
-        },
-        "matchConditions": [{"name": "trains", "expression": f"has(object.metadata.labels) && {_JOB} != ''"}],
-        "variables": [
-            {"name": "unasked", "expression": _environment(pools)},
-            *({"name": kind, "expression": f"object.spec.?{kind}.orValue([])"} for kind in _KINDS),
-        ],
+        "variables": [{"name": "unasked", "expression": _environment(pools)}, *_containers(_POD)],
         "mutations": [
-            patch(absent("/spec/securityContext", {})),
-            patch(*_pod()),
+            *_restricted(_POD, {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}),
             patch(_volumes()),
             *(patch(_each(kind)) for kind in _KINDS),
         ],
     }
 
 
-def binding() -> Mapping[str, Any]:
-    """`spec` of its binding: each namespace's own ConfigMap is the parameter."""
-    return {"policyName": NAME, "paramRef": {"name": DEFAULTS, "parameterNotFoundAction": "Deny"}}
+def _of_jobs() -> Mapping[str, Any]:
+    """Security contexts, for JobSets' Jobs."""
+    return {
+        **_policy("batch", "jobs", f"{cel(JOBSET)} in object.metadata.labels"),
+        "variables": _containers(_TEMPLATE),
+        "mutations": _restricted(_TEMPLATE, {}),
+    }
 
 
-def _pod() -> Sequence[str]:
-    user = {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}
+def _policy(group: str, resources: str, about: str) -> Mapping[str, Any]:
+    """What both say alike. ``about`` is CEL that is true of objects of jobs, which have labels."""
+    return {
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "matchConstraints": {
+            "namespaceSelector": {"matchExpressions": [{"key": labels.TENANT, "operator": "Exists"}]},
+            "resourceRules": [
+                {
+                    "apiGroups": [group],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE"],
+                    "resources": [resources],
+                }
+            ],
+        },
+        "matchConditions": [{"name": "trains", "expression": f"has(object.metadata.labels) && {about}"}],
+    }
+
+
+def _containers(root: str) -> list[Mapping[str, str]]:
+    """Variables that are the pod's containers, a list for each kind of them."""
+    found = f"object{root.replace('/', '.')}"
+    return [{"name": kind, "expression": f"{found}.?{kind}.orValue([])"} for kind in _KINDS]
+
+
+def _restricted(root: str, more: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Security contexts of the pod below ``root`` and of its containers, where they have none."""
+    pod = {**RESTRICTED_POD, **more}
     return [
-        absent(f"/spec/securityContext/{key}", value) for key, value in {**RESTRICTED_POD, **user}.items()
+        patch(absent(f"{root}/securityContext", {})),
+        patch(*(absent(f"{root}/securityContext/{key}", value) for key, value in pod.items())),
+        *(patch(_secured(root, kind)) for kind in _KINDS),
     ]
 
 
@@ -91,22 +130,39 @@ def _volumes() -> str:
 
 
 def _each(kind: str) -> str:
-    """What every container of a kind gets: variables and folders that it has not, and a security context if it has none."""
-    found = f"variables.{kind}"
+    """What every container of a kind gets: variables and folders that it has not."""
     mounts = [{"name": each, "mountPath": f"{BINDING_PATH}/{each}", "readOnly": True} for each in BINDINGS]
-    one = f"{found}[n]"
-    environment, mounted = f"{one}.?env.orValue([])", f"{one}.?volumeMounts.orValue([])"
-    operations = (
-        _set(kind, "env", f"variables.unasked.filter(new, !{environment}.exists(old, old.name == new.name)) + {environment}"),
-        _set(kind, "volumeMounts", f"{mounted} + {_unless_named(mounts, mounted)}"),
-        f"(has({one}.securityContext) ? [] : {_set(kind, 'securityContext', cel(RESTRICTED_CONTAINER))})",
-    )  # fmt: skip
-    return f"lists.range({found}.size()).map(n, {' + '.join(operations)}).flatten()"
+
+    def operations(one: str) -> Sequence[str]:
+        environment, mounted = f"{one}.?env.orValue([])", f"{one}.?volumeMounts.orValue([])"
+        unasked = f"variables.unasked.filter(new, !{environment}.exists(old, old.name == new.name))"
+        return (
+            _set(_POD, kind, "env", f"{unasked} + {environment}"),
+            _set(_POD, kind, "volumeMounts", f"{mounted} + {_unless_named(mounts, mounted)}"),
+        )
+
+    return _of_each(kind, operations)
+
+
+def _secured(root: str, kind: str) -> str:
+    """A security context for every container of a kind that has none."""
+    return _of_each(
+        kind,
+        lambda one: (
+            f"(has({one}.securityContext) ? [] : {_set(root, kind, 'securityContext', cel(RESTRICTED_CONTAINER))})",
+        ),
+    )
+
+
+def _of_each(kind: str, operations: Callable[[str], Sequence[str]]) -> str:
+    """Operations on every container of a kind, the n-th."""
+    found = f"variables.{kind}"
+    return f"lists.range({found}.size()).map(n, {' + '.join(operations(f'{found}[n]'))}).flatten()"
 
 
 def _unless_named(wanted: list[dict[str, Any]], own: str) -> str:
     return f"{cel(wanted)}.filter(new, !{own}.exists(old, old.name == new.name))"
 
 
-def _set(kind: str, field: str, value: str) -> str:
-    return f'[JSONPatch{{op: "add", path: "/spec/{kind}/" + string(n) + "/{field}", value: {value}}}]'
+def _set(root: str, kind: str, field: str, value: str) -> str:
+    return f'[JSONPatch{{op: "add", path: "{root}/{kind}/" + string(n) + "/{field}", value: {value}}}]'

@@ -102,8 +102,9 @@ class Training(Component):
                 {"spec": spec},
                 opts=self._after(*after),
             )
-        policy = self._admission("MutatingAdmissionPolicy", admission.mutating(pools), [])
-        self._admission("MutatingAdmissionPolicyBinding", admission.binding(), [policy])
+        for name, (spec, binding) in admission.policies(pools).items():
+            policy = self._admission(name, "MutatingAdmissionPolicy", spec, [])
+            self._admission(name, "MutatingAdmissionPolicyBinding", binding, [policy])
         return [
             ClusterRole(
                 role(each),
@@ -262,13 +263,13 @@ class Training(Component):
         return {"tls.crt": pair.certificate, "tls.key": pair.private_key}
 
     def _admission(
-        self, kind: str, spec: Mapping[str, object], depends_on: list[pulumi.Resource]
+        self, name: str, kind: str, spec: Mapping[str, object], depends_on: list[pulumi.Resource]
     ) -> CustomObject:
         return CustomObject(
-            f"{admission.NAME}-{kind}",
+            f"{name}-{kind}",
             mutation.API_VERSION,
             kind,
-            self.meta(admission.NAME),
+            self.meta(name),
             {"spec": spec},
             opts=self._after(*depends_on),
         )
