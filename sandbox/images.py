@@ -501,5 +501,5 @@ EARLIER_IMAGES = (TRAINING_OPERATOR_IMAGE, MPI_OPERATOR_IMAGE)
 def wanted(profile: Profile) -> tuple[Image, ...]:
     """What a profile runs beside what every one does. The operators of the kinds of before take seven minutes to build, and few run them."""
     if profile.training is None:
-        return ()
+        return (TRAINING_IMAGE,) if profile.tuning else ()
     return (*TRAINING_IMAGES, *(EARLIER_IMAGES if profile.training.earlier_kinds else ()))

@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from modules.kit import names
-from modules.ml.tuning import image, jobs, katib
+from modules.ml.training import image
+from modules.ml.tuning import jobs, katib
 from modules.ml.tuning.config import Engine
 from modules.ml.tuning.study import Study
 from profiles.load import load

@@ -158,7 +158,7 @@ class TestDriver:
             for name in sorted(set(running) - seen):
                 seen.add(name)
                 if name == "valley-1":
-                    words = ("delete", "job", name, f"--namespace={HOME}", "--wait=true", "--cascade=orphan")
+                    words = ("delete", "job", name, f"--namespace={HOME}", "--cascade=background")
                     assert server.kubectl(*words).returncode == 0
                 else:
                     end(server, name, exit_code=3 if name == "valley-2" else 0)

@@ -175,7 +175,16 @@ def test_a_drivers_account_may_run_trials_in_its_namespace_and_nothing_else(
     whose = f"--as=system:serviceaccount:{own.namespace}:{ACCOUNT}"
 
     def may(verb: str, kind: str, tenant: Tenant) -> str:
-        words = ("auth", "can-i", verb, kind, whose, f"--namespace={tenant.namespace}")
+        kind, _, part = kind.partition("/")
+        words = (
+            "auth",
+            "can-i",
+            verb,
+            kind,
+            f"--subresource={part}",
+            whose,
+            f"--namespace={tenant.namespace}",
+        )
         return live.try_kubectl(*words).stdout.strip()
 
     granted = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import functools
 import io
 import ipaddress
@@ -398,6 +399,11 @@ class TestSandbox:
         assert before < wanted("onprem")
         assert not wanted("local-simulated")
 
+    def test_studies_without_training_have_their_image_all_the_same(self) -> None:
+        alone = dataclasses.replace(load("local"), training=None)
+        assert images.wanted(alone) == (images.TRAINING_IMAGE,)
+        assert not images.wanted(dataclasses.replace(alone, tuning=None))
+
     def test_images_bear_the_names_that_are_deployed(self) -> None:
         built = {each.reference for each in (*images.TRAINING_IMAGES, *images.EARLIER_IMAGES)}
         assert {each.container.image for each in EVERY} <= built
@@ -541,8 +547,8 @@ class TestLibrary:
             raise (OSError if address[0] == "192.0.2.1" else ConnectionRefusedError)
 
         monkeypatch.setenv("PET_MASTER_ADDR", "digits-node-0-0.digits")
-        monkeypatch.setattr(longhouse_training.socket, "getaddrinfo", look_up)
-        monkeypatch.setattr(longhouse_training.socket, "create_connection", call)
+        monkeypatch.setattr("socket.getaddrinfo", look_up)
+        monkeypatch.setattr("socket.create_connection", call)
         monkeypatch.setattr(longhouse_training, "_PAUSE_SECONDS", 0)
         longhouse_training.find_first_worker(patience=60)
         assert os.environ["PET_MASTER_ADDR"] == "192.0.2.2"

@@ -28,8 +28,8 @@ _USER: Final = 1000
 _SCRATCH: Final = "4Gi"
 """What a trial may keep on its node."""
 
-_LOSSES: Final = 20
-"""How often a driver may crash or be deleted. It is started again after ever longer pauses, up to six minutes, and goes on where it was."""
+_LOSSES: Final = 10
+"""How often a driver may crash or be deleted, the most that a tenant's job may (LH-C-003). It is started again after ever longer pauses, up to six minutes, and goes on where it was."""
 
 
 def trial(study: Study, image: str) -> Mapping[str, Any]:
