@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
 import pytest
 
+from modules.kit import labels
 from modules.kit.inside.api_server import ApiServer as Account
 from modules.ml.tuning import jobs, katib
 from modules.ml.tuning.component import ROLE
@@ -33,6 +34,18 @@ pytestmark = pytest.mark.training
 
 HOME = "tenant-atlas"
 RESTRICTED = {"longhouse.dev/tenant": "atlas", "pod-security.kubernetes.io/enforce": "restricted"}
+OFFERING = {
+    "metadata": {
+        "labels": RESTRICTED,
+        "annotations": {
+            labels.QUEUES: "default gpu",
+            labels.GPUS: "a100=nvidia.com/gpu",
+            labels.GPUS_FOR + "training": "a100=nvidia.com/gpu",
+        },
+    }
+}
+"""The tenant's namespace, as rules see it."""
+
 FIRST = Trial(0, {"x": -1.5, "rate": 1e-05, "depth": 4, "kind": "sgd"})
 CHECK = """
 import json, sys
@@ -240,7 +253,7 @@ def test_the_api_server_refuses_a_pod_that_is_less_restricted(server: ApiServer)
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_it_breaks_no_rule_of_the_platform(name: str) -> None:
-    found = violations(enforced(), [resource(OBJECTS[name]())])
+    found = violations(enforced(), [replace(resource(OBJECTS[name]()), home=OFFERING)])
     assert [each.text for each in found if each.rule.severity is Severity.ERROR] == []
 
 

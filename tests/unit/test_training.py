@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import dataclasses
 import functools
 import io
 import ipaddress
@@ -400,9 +399,9 @@ class TestSandbox:
         assert not wanted("local-simulated")
 
     def test_studies_without_training_have_their_image_all_the_same(self) -> None:
-        alone = dataclasses.replace(load("local"), training=None)
+        alone = load("local").model_copy(update={"training": None})
         assert images.wanted(alone) == (images.TRAINING_IMAGE,)
-        assert not images.wanted(dataclasses.replace(alone, tuning=None))
+        assert not images.wanted(alone.model_copy(update={"tuning": None}))
 
     def test_images_bear_the_names_that_are_deployed(self) -> None:
         built = {each.reference for each in (*images.TRAINING_IMAGES, *images.EARLIER_IMAGES)}

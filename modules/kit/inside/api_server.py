@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from http.client import HTTPResponse
@@ -58,5 +59,9 @@ class ApiServer:
     def _open(self, request: urllib.request.Request) -> HTTPResponse:
         request.add_header("Authorization", f"Bearer {(self._account / 'token').read_text()}")
         trust = ssl.create_default_context(cafile=str(self._account / "ca.crt"))
-        answer: HTTPResponse = urllib.request.urlopen(request, context=trust, timeout=30)
+        try:
+            answer: HTTPResponse = urllib.request.urlopen(request, context=trust, timeout=30)
+        except urllib.error.HTTPError as refusal:
+            refusal.close()  # it is a connection too
+            raise
         return answer

@@ -171,6 +171,9 @@ class Driver:
                 break
             self._submit(asked)
             waiting += 1
+        if not waiting:
+            for job in self.cluster.jobs().values():
+                self._tidy(job)
         return waiting > 0
 
     def end(self) -> None:
