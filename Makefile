@@ -81,7 +81,7 @@ test-embedded: .venv/ready
 # What waits for a cluster leaves the processors to these; they come second to it.
 test-servers: .venv/ready
 	@export LONGHOUSE_INSTANCE=longhouse-servers PATH="$$($(PYTHON) -m sandbox pulumi):$$PATH"; \
-		nice -n 5 $(PYTHON) -m pytest --verbose --durations=25 $(SERVERS) tests/admission \
+		nice -n 19 $(PYTHON) -m pytest --verbose --durations=25 $(SERVERS) tests/admission \
 		tests/lifecycle/test_fleet.py tests/lifecycle/test_shares.py tests/lifecycle/test_state_in_a_bucket.py \
 		tests/lifecycle/test_kills.py >.venv/servers.txt 2>&1; status=$$?; cat .venv/servers.txt; exit $$status
 
