@@ -10,11 +10,13 @@ import pytest
 from pulumi_kubernetes.core.v1 import ConfigMap, Pod, PodSpecArgs
 from pulumi_kubernetes.core.v1 import ContainerArgs as Container
 
-from modules.kit import image_lock
+from modules.kit import clients, image_lock
 from modules.kit.image_lock import LockError, parse, pinned
 from policies.images import images, lock_text, outside
 from policies.resource import UNKNOWN
 from policies.rule import Op, Step
+from profiles.load import load
+from sandbox import images as built
 from stacks.platform import pin_images
 from tests.conftest import Recording
 from tests.policies.objects import resource
@@ -212,3 +214,15 @@ def test_what_is_declared_carries_the_locks_digests(
 
 def test_without_digests_nothing_is_touched(recorded: Callable[[Callable[[], object]], Recording]) -> None:
     assert recorded(lambda: pin_images({"app:1": None})).transforms == []
+
+
+def test_an_image_of_the_platforms_own_stands_in_the_lock_under_the_hash_of_what_is_in_it() -> None:
+    made = {each.reference for each in (*built.PLATFORM_IMAGES, *built.wanted(load("local")))}
+    own = {each.rpartition("/")[2] for each in made if f"/{clients.REPOSITORY}/" in each}
+    locked = {
+        each.rpartition("/")[2]
+        for each in parse(image_lock.FILE.read_text())
+        if f"{clients.REPOSITORY}/" in each
+    }
+    assert {each.partition(":")[0] for each in locked} >= {"clients", "spark", "flink", "training"}
+    assert locked <= own, "run `python -m policies images --write`"
