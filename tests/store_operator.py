@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from modules.data.store import StoreContext
+from modules.kit.cluster import Cluster as ClusterConfig
 from profiles.load import load
 from sandbox.cluster import Cluster
 from sandbox.images import Image
@@ -30,6 +31,14 @@ def only_embedded(request: pytest.FixtureRequest) -> None:
         pytest.skip("needs the embedded cluster's simulated nodes, and its way to give a node an image")
 
 
+def _here(live: Live) -> ClusterConfig:
+    """The local profile's cluster, with the API server where this one has it: the tests' own has another address."""
+    found = load("local").cluster
+    (endpoint,) = live.get("endpointslice", "kubernetes", "--namespace=default")["endpoints"]
+    cidrs = tuple(f"{each}/32" for each in endpoint["addresses"])
+    return found.model_copy(update={"api_server": found.api_server.model_copy(update={"cidrs": cidrs})})
+
+
 @dataclass(frozen=True)
 class StoreOperator:
     """One operator, and the one custom resource that it is given."""
@@ -46,10 +55,12 @@ class StoreOperator:
     image: Image
     """What runs the operator."""
 
-    def objects(self, declare: Callable[[StoreContext], object], leave_out: tuple[str, ...]) -> list[Object]:
+    def objects(
+        self, live: Live, declare: Callable[[StoreContext], object], leave_out: tuple[str, ...]
+    ) -> list[Object]:
         """What a component declares for it, moved to its namespace, which comes first; but for the programs that would wait for a running
         server, whose names begin with ``leave_out``."""
-        cluster = load("local").cluster
+        cluster = _here(live)
         found = record(lambda: declare(store_context(cluster=cluster)))
         others = (*leave_out, "retained", "home-", "stands-for")
         kept = [

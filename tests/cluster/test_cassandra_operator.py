@@ -38,10 +38,12 @@ def config() -> Config:
     return wanted.model_copy(update={"nodes": 3, "cpu": "50m", "memory": "1Gi", "disk": "1Gi"})
 
 
-def objects() -> list[Object]:
+def objects(live: Live) -> list[Object]:
     """What the component declares, with a ring that stands on simulated nodes."""
     found = CHECK.objects(
-        lambda context: Cassandra("cassandra", config(), context=context, tenants=()), ("access", "backup")
+        live,
+        lambda context: Cassandra("cassandra", config(), context=context, tenants=()),
+        ("access", "backup"),
     )
     for each in found:
         if each["kind"] == operator.KIND:
@@ -58,7 +60,7 @@ def running(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
     try:
         for name, rack in zip(nodes, RACKS, strict=False):
             live.kubectl("label", "node", name, f"{operator.ZONE}={rack}", "--overwrite")
-        with CHECK.running(live, operator.operator().crd_files, objects()):
+        with CHECK.running(live, operator.operator().crd_files, objects(live)):
             yield live
     finally:
         live.try_kubectl("delete", "clusterrole,clusterrolebinding", operator.STORAGE_CLASSES)

@@ -32,10 +32,10 @@ def config() -> Config:
     return wanted.model_copy(update={"cpu": "50m", "memory": "2Gi", "disk": "1Gi"})
 
 
-def objects() -> list[Object]:
+def objects(live: Live) -> list[Object]:
     """What the component declares, with servers that stand on simulated nodes."""
     found = CHECK.objects(
-        lambda context: MySql("mysql", config(), context=context, tenants=()), ("access", "exporter")
+        live, lambda context: MySql("mysql", config(), context=context, tenants=()), ("access", "exporter")
     )
     for each in found:
         if each["kind"] == "PerconaXtraDBCluster":
@@ -48,7 +48,7 @@ def objects() -> list[Object]:
 def running(live: Live, request: pytest.FixtureRequest) -> Iterator[Live]:
     """The operator, and the resource in its namespace."""
     only_embedded(request)
-    with CHECK.running(live, operator.operator().crd_files, objects()):
+    with CHECK.running(live, operator.operator().crd_files, objects(live)):
         yield live
 
 
