@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from stacks.deploy import CHECKOUT, config_file
 from tests.api_server import ApiServer, api_server, controllers
 
 _PROFILE = "local-fleet"
+_GOING_SECONDS = 120
 PLATFORM = f"{_PROFILE}-current"
 ONE, TWO = f"{PLATFORM}-tenants-1", f"{PLATFORM}-tenants-2"
 
@@ -126,10 +128,17 @@ class Environment:
         return found
 
     def namespaces(self) -> set[str]:
-        done = self.server.kubectl(
-            "get", "namespaces", f"--selector={TENANT}", "--output=jsonpath={.items[*].metadata.name}"
-        )
-        return set(done.stdout.split())
+        """Tenants' namespaces, once none is on its way out: the sweep after a killed run waits for none."""
+        for _ in range(_GOING_SECONDS):
+            done = self.server.kubectl(
+                "get", "namespaces", f"--selector={TENANT}",
+                "--output=jsonpath={range .items[*]}{.metadata.name} {.status.phase}{'\\n'}{end}",
+            )  # fmt: skip
+            found = dict(line.split() for line in done.stdout.splitlines())
+            if "Terminating" not in found.values():
+                break
+            time.sleep(1)
+        return set(found)
 
 
 @contextmanager

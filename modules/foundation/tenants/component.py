@@ -111,7 +111,10 @@ class Tenant(Component):
     def _declare_limits(self, config: config.Tenant, pools: Sequence[NodePool]) -> None:
         ResourceQuota(
             f"{self._name}-quota",
-            metadata=self.meta("quota", namespace=self.namespace),
+            # Nothing waits for what is counted. The provider would, and gives up after a minute of a busy controller.
+            metadata=self.meta(
+                "quota", namespace=self.namespace, annotations={"pulumi.com/skipAwait": "true"}
+            ),
             spec=ResourceQuotaSpecArgs(hard=limits.quota(config, pools)),
             opts=self._inside,
         )
