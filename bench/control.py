@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
-from urllib.parse import urlencode
 
 import yaml
 
@@ -289,17 +288,15 @@ class Followed(Generic[T]):
 
 @contextmanager
 def followed(
-    server: ApiServer, path: str, look: Callable[[float, Mapping[str, Any]], T], *, labelled: str = ""
+    server: ApiServer, path: str, look: Callable[[float, Mapping[str, Any]], T]
 ) -> Iterator[Followed[T]]:
-    """A kind's objects, for as long as the body runs: ``look`` is given the time (`time.monotonic`) and each of the API server's events.
-    ``labelled`` is a selector of labels; all of the kind without."""
+    """A kind's objects, for as long as the body runs: ``look`` is given the time (`time.monotonic`) and each of the API server's events."""
     found: Followed[T] = Followed()
 
     def listen() -> None:
         with server.client() as client:
             head = {"Authorization": f"Bearer {client.token}"}
-            asked = urlencode({"watch": "true", "timeoutSeconds": "100000", "labelSelector": labelled})
-            client.connection.request("GET", f"{path}?{asked}", headers=head)
+            client.connection.request("GET", f"{path}?watch=true&timeoutSeconds=100000", headers=head)
             answer = client.connection.getresponse()
             try:
                 for line in answer:
