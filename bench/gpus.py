@@ -12,8 +12,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,6 @@ from bench.control import PROFILE, Environment, Followed
 from bench.fairness import Sighting, Span
 from modules.foundation.gpu_pools import placement
 from modules.kit import labels, names
-from policies import api_server
 from policies.api_server import ApiServer, Programs
 from policies.footprint import held_mib
 from profiles.load import load
@@ -168,7 +167,7 @@ def _bench(asked: Load, folder: Path, file: Path | None) -> int:
         (folder / each).mkdir()
     queued, plain = (f"{asked.jobs} jobs {how} queues" for how in ("with", "without"))
     told = Progress({_DEPLOY: _DEPLOY_SECONDS, queued: asked.expected_seconds, plain: asked.expected_seconds})
-    with _cluster(folder / "queued", programs) as server:
+    with control.cluster(folder / "queued", programs, schedules=True) as server:
         place = Environment(folder, server)
         place.prepare()
         place.write_profile(asked.profile())
@@ -182,7 +181,7 @@ def _bench(asked: Load, folder: Path, file: Path | None) -> int:
         with told.task(queued), control.queues_manager(server, objects, profile.queueing) as kueue:
             control.until(lambda: control.queues_are_open(server), kueue)
             with_queues = _run(server, profile, asked, told, queued, kueue)
-    with _cluster(folder / "plain", programs) as server, told.task(plain):
+    with control.cluster(folder / "plain", programs, schedules=True) as server, told.task(plain):
         control.apply(server, objects)
         for kind in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"):
             control.must(server, "delete", kind, "--all")
@@ -207,13 +206,6 @@ def _bench(asked: Load, folder: Path, file: Path | None) -> int:
     return 1 if found else 0
 
 
-@contextmanager
-def _cluster(folder: Path, programs: Programs) -> Iterator[ApiServer]:
-    with api_server.started(folder, programs) as server:
-        server.wait()
-        yield server
-
-
 def _run(
     server: ApiServer, profile: Profile, asked: Load, told: Progress, task: str, kueue: int | None
 ) -> Seen:
@@ -221,10 +213,10 @@ def _run(
     pools = list(profile.node_pools.values())
     with ExitStack() as running:
         running.enter_context(control.nodes(server, simulated.nodes(pools, None)))
-        pods = running.enter_context(control.followed(server, "/api/v1/pods", _pod))
+        pods = running.enter_context(control.followed(server, "/api/v1/pods", pod))
         workloads = (
             running.enter_context(
-                control.followed(server, "/apis/kueue.x-k8s.io/v1beta2/workloads", _workload)
+                control.followed(server, "/apis/kueue.x-k8s.io/v1beta2/workloads", workload)
             )
             if kueue is not None
             else None
@@ -302,7 +294,8 @@ def _job(asked: Load, home: str, name: str, *, queued: bool) -> dict[str, Any]:
     }
 
 
-def _pod(at: float, event: Mapping[str, Any]) -> Sighting:
+def pod(at: float, event: Mapping[str, Any]) -> Sighting:
+    """What an event says of a pod: it holds GPUs from when it has a node until it ends."""
     found = event["object"]
     meta, phase = found["metadata"], found["status"].get("phase")
     over = event["type"] == "DELETED" or phase in ("Succeeded", "Failed")
@@ -316,7 +309,8 @@ def _pod(at: float, event: Mapping[str, Any]) -> Sighting:
     )
 
 
-def _workload(at: float, event: Mapping[str, Any]) -> Sighting:
+def workload(at: float, event: Mapping[str, Any]) -> Sighting:
+    """What an event says of a job's Workload: it holds GPUs from when quota is reserved for it until it is finished, or the quota taken back."""
     found = event["object"]
     meta = found["metadata"]
     (owner,) = meta["ownerReferences"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench import fairness, gpus
@@ -129,3 +131,52 @@ class TestLoad:
     def test_nodes_that_cannot_are_refused_with_a_number_that_can(self) -> None:
         assert gpus.Load(30, 4, 80, 2, 5).fault.endswith("take a multiple of 20")
         assert gpus.Load(10, 4, 80, 1, 5).fault.endswith("take a multiple of 20"), "all would be promised"
+
+
+class TestSightings:
+    """What the API server's events are taken for."""
+
+    @staticmethod
+    def _event(how: str, spec: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
+        meta = {
+            "uid": "u",
+            "namespace": "tenant-a",
+            "labels": {"batch.kubernetes.io/job-name": "job-1"},
+            "ownerReferences": [{"kind": "Job", "name": "job-1"}],
+        }
+        return {"type": how, "object": {"metadata": meta, "spec": spec, "status": status}}
+
+    @pytest.mark.parametrize(
+        ("how", "spec", "phase", "holds", "done"),
+        [
+            ("ADDED", {}, "Pending", False, False),
+            ("MODIFIED", {"nodeName": "a100-0"}, "Pending", True, False),
+            ("MODIFIED", {"nodeName": "a100-0"}, "Running", True, False),
+            ("MODIFIED", {"nodeName": "a100-0"}, "Succeeded", False, True),
+            ("MODIFIED", {"nodeName": "a100-0"}, "Failed", False, False),
+            ("DELETED", {"nodeName": "a100-0"}, "Running", False, False),
+        ],
+    )
+    def test_a_pod_holds_gpus_from_when_it_has_a_node_until_it_ends(
+        self, how: str, spec: dict[str, Any], phase: str, holds: bool, done: bool
+    ) -> None:
+        found = gpus.pod(5, self._event(how, spec, {"phase": phase}))
+        assert found == Sighting(5, "u", "tenant-a", "tenant-a/job-1", holds, done)
+
+    @pytest.mark.parametrize(
+        ("how", "conditions", "holds", "done"),
+        [
+            ("ADDED", {}, False, False),
+            ("MODIFIED", {"QuotaReserved": "True"}, True, False),
+            ("MODIFIED", {"QuotaReserved": "True", "Evicted": "True"}, True, False),
+            ("MODIFIED", {"QuotaReserved": "False", "Evicted": "True"}, False, False),
+            ("MODIFIED", {"QuotaReserved": "True", "Finished": "True"}, False, True),
+            ("DELETED", {"QuotaReserved": "True"}, False, False),
+        ],
+    )
+    def test_a_job_is_given_gpus_while_quota_is_reserved_for_it_and_it_is_not_finished(
+        self, how: str, conditions: dict[str, str], holds: bool, done: bool
+    ) -> None:
+        status = {"conditions": [{"type": kind, "status": value} for kind, value in conditions.items()]}
+        found = gpus.workload(5, self._event(how, {}, status))
+        assert found == Sighting(5, "u", "tenant-a", "tenant-a/job-1", holds, done)
