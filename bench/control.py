@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlencode
 
 import yaml
 
@@ -288,15 +289,16 @@ class Followed(Generic[T]):
 
 @contextmanager
 def followed(
-    server: ApiServer, path: str, look: Callable[[float, Mapping[str, Any]], T]
+    server: ApiServer, path: str, look: Callable[[float, Mapping[str, Any]], T], selector: str = ""
 ) -> Iterator[Followed[T]]:
-    """A kind's objects, for as long as the body runs: ``look`` is given the time (`time.monotonic`) and each of the API server's events."""
+    """A kind's objects whose labels fit, for as long as the body runs: ``look`` is given the time (`time.monotonic`) and each of the API server's events."""
     found: Followed[T] = Followed()
 
     def listen() -> None:
         with server.client() as client:
             head = {"Authorization": f"Bearer {client.token}"}
-            client.connection.request("GET", f"{path}?watch=true&timeoutSeconds=100000", headers=head)
+            asked = urlencode({"watch": "true", "timeoutSeconds": 100_000, "labelSelector": selector})
+            client.connection.request("GET", f"{path}?{asked}", headers=head)
             answer = client.connection.getresponse()
             try:
                 for line in answer:

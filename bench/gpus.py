@@ -213,7 +213,7 @@ def _run(
     pools = list(profile.node_pools.values())
     with ExitStack() as running:
         running.enter_context(control.nodes(server, simulated.nodes(pools, None)))
-        pods = running.enter_context(control.followed(server, "/api/v1/pods", pod))
+        pods = running.enter_context(control.followed(server, "/api/v1/pods", pod, _JOB_LABEL))
         workloads = (
             running.enter_context(
                 control.followed(server, "/apis/kueue.x-k8s.io/v1beta2/workloads", workload)
