@@ -84,13 +84,16 @@ def first_begun(held: Iterable[Span]) -> dict[str, float]:
     return found
 
 
-def contended(held: Sequence[Span], submitted: Mapping[str, float]) -> Window:
-    """From when the last job was submitted until a tenant has none left that never began: in it, every tenant wants more than it has."""
+def contended(held: Sequence[Span], submitted: Mapping[str, float], settling: float) -> Window:
+    """From so long after the last job was submitted until a tenant has none left that never began: in it, every tenant wants more than it has.
+
+    ``settling`` is how long those who came first may take to give back what was not theirs.
+    """
     began = first_begun(held)
     last: dict[str, float] = {}
     for span in held:
         last[span.tenant] = max(began[span.job], last.get(span.tenant, 0.0))
-    return Window(max(submitted.values()), min(last.values()))
+    return Window(max(submitted.values()) + settling, min(last.values()))
 
 
 def crowded(held: Sequence[Span], submitted: Mapping[str, float]) -> Window:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ from profiles.load import load
 from profiles.model import Profile
 from sandbox import simulated
 from sandbox.progress import Progress
+from stacks import interrupts
 
 _POOL: Final = "a100"
 _WEIGHTS: Final = (1, 2, 3, 4)
@@ -153,6 +155,9 @@ def main() -> int:
     asked = Load(arguments.nodes, arguments.tenants, arguments.jobs, arguments.pods, arguments.seconds)
     if asked.fault:
         parser.error(asked.fault)
+    # Whoever ends it, nothing that it has started is left running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.let_children_hear()
     try:
         with tempfile.TemporaryDirectory(prefix="longhouse-bench-") as name:
             return _bench(asked, Path(name), arguments.json)
@@ -373,7 +378,7 @@ def _judge(
     a_node = gpus // asked.nodes
     on_nodes = fairness.spans(pods, a_node)
     given = on_nodes if workloads is None else fairness.spans(workloads, a_node * asked.pods)
-    all_wait = fairness.contended(given, submitted)
+    all_wait = fairness.contended(given, submitted, asked.seconds)
     one_waits = fairness.crowded(given, submitted)
     whole = _whole(on_nodes)
     waits = [at - submitted[job] for job, at in whole.items()]

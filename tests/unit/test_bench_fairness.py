@@ -52,14 +52,14 @@ _WANTED = {"a": 0.2, "b": 0.8}
 
 class TestWindows:
     def test_all_wait_until_the_first_tenant_has_no_job_left_that_never_began(self) -> None:
-        assert fairness.contended(_HELD, _SUBMITTED) == Window(2, 10)
+        assert fairness.contended(_HELD, _SUBMITTED, 3) == Window(5, 10)
 
     def test_somebody_waits_until_every_job_has_begun(self) -> None:
         assert fairness.crowded(_HELD, _SUBMITTED) == Window(2, 30)
 
     def test_a_job_that_begins_again_waited_no_longer_than_until_it_first_began(self) -> None:
         again = (*_HELD, _span("a", 50, 60, job=_HELD[1].job))
-        assert fairness.contended(again, _SUBMITTED) == Window(2, 10)
+        assert fairness.contended(again, _SUBMITTED, 0) == Window(2, 10)
 
 
 class TestShares:
