@@ -191,7 +191,7 @@ def _bench(asked: Load, folder: Path, file: Path | None) -> int:
         for kind in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations"):
             control.must(server, "delete", kind, "--all")
         without = _run(server, profile, asked, told, plain, None)
-    wanted = _entitled(profile)
+    wanted = entitled(profile)
     found = fairness.faults(
         wanted, with_queues.shares, with_queues.ungiven, with_queues.contended_seconds / asked.seconds
     )
@@ -248,14 +248,15 @@ def _submit(server: ApiServer, asked: Load, *, queued: bool) -> dict[str, float]
     with server.client() as client:
         for number in range(asked.jobs):
             home, name = names.namespace(tenants[number % len(tenants)]), f"job-{number}"
-            answer = client.create(_job(asked, home, name, queued=queued))
+            answer = client.create(job(asked, home, name, queued=queued))
             if answer.status >= 400:
                 raise RuntimeError(answer.message)
             found[f"{home}/{name}"] = time.monotonic()
     return found
 
 
-def _job(asked: Load, home: str, name: str, *, queued: bool) -> dict[str, Any]:
+def job(asked: Load, home: str, name: str, *, queued: bool) -> dict[str, Any]:
+    """One that takes whole nodes for its time; where it is queued it is made suspended, as Kueue's webhook would make it."""
     gpus = load("local-simulated").node_pools[_POOL].gpu
     assert gpus
     wanted = {"cpu": "1", "memory": "1Gi", placement.GPU_RESOURCE: str(gpus.count)}
@@ -412,7 +413,7 @@ def _whole(held: Sequence[Span]) -> dict[str, float]:
     return found
 
 
-def _entitled(profile: Profile) -> dict[str, float]:
+def entitled(profile: Profile) -> dict[str, float]:
     """By the profile as the platform reads it."""
     return fairness.entitled(
         {name: tenant.quota.gpus[_POOL] for name, tenant in profile.tenants.items()},
