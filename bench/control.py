@@ -24,7 +24,7 @@ from modules.foundation.queueing import kueue
 from modules.foundation.queueing.config import Queueing
 from modules.kit.parts import StackName
 from policies import api_server
-from policies.api_server import ApiServer
+from policies.api_server import ApiServer, Programs
 from policies.footprint import held_mib
 from profiles.load import DIRECTORY
 from sandbox import simulated, tools
@@ -128,6 +128,36 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
+@contextmanager
+def cluster(folder: Path, programs: Programs, *, schedules: bool = False) -> Iterator[ApiServer]:
+    """An API server with as few of Kubernetes' controllers as may be; or, where pods shall be scheduled, with all of them and the scheduler."""
+    with ExitStack() as running:
+        server = running.enter_context(api_server.started(folder, programs))
+        server.wait()
+        manager = _on_path("kube-controller-manager")
+        if not schedules:
+            running.enter_context(api_server.controllers(server, manager))
+            yield server
+            return
+        settings = {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "clientConnection": {"kubeconfig": str(server.kubeconfig), "qps": _CALLS, "burst": 2 * _CALLS},
+            "leaderElection": {"leaderElect": False},
+        }
+        file = folder / "scheduler.yaml"
+        file.write_text(yaml.safe_dump(settings))
+        running.enter_context(
+            api_server.process(
+                folder / "controllers.log", manager, f"--kubeconfig={server.kubeconfig}", "--leader-elect=false",
+                "--secure-port=0", f"--kube-api-qps={_CALLS}", f"--kube-api-burst={2 * _CALLS}",
+            )
+        )  # fmt: skip
+        words = (_on_path("kube-scheduler"), f"--config={file}", "--secure-port=0")
+        running.enter_context(api_server.process(folder / "scheduler.log", *words))
+        yield server
+
+
 def apply(server: ApiServer, objects: Sequence[Mapping[str, Any]]) -> None:
     """Kinds first, then namespaces, then the rest. Raises RuntimeError with what kubectl complains of."""
     of_kinds, others = kinds(objects)
@@ -223,41 +253,13 @@ def until(done: Callable[[], bool], process: int, what: str = "Kueue") -> None:
 
 @contextmanager
 def nodes(server: ApiServer, wanted: Sequence[Mapping[str, Any]]) -> Iterator[None]:
-    """All of Kubernetes' controllers, its scheduler, and these simulated nodes, which are ready when the body runs.
-
-    Raises RuntimeError when they do not become so.
-    """
+    """These simulated nodes, which are ready when the body runs. Raises RuntimeError when they do not become so."""
     kwok = tools.KWOK.on_path() or tools.KWOK.program.build()
-    file = server.folder / "scheduler.yaml"
-    client = {"kubeconfig": str(server.kubeconfig), "qps": _CALLS, "burst": 2 * _CALLS}
-    settings = {
-        "apiVersion": "kubescheduler.config.k8s.io/v1",
-        "kind": "KubeSchedulerConfiguration",
-        "clientConnection": client,
-        "leaderElection": {"leaderElect": False},
-    }
-    file.write_text(yaml.safe_dump(settings))
-    controllers = (
-        f"--kubeconfig={server.kubeconfig}", "--leader-elect=false", "--secure-port=0",
-        f"--kube-api-qps={_CALLS}", f"--kube-api-burst={2 * _CALLS}",
-    )  # fmt: skip
-    programs: dict[str, tuple[str | Path, ...]] = {
-        "controllers": (_on_path("kube-controller-manager"), *controllers),
-        "scheduler": (_on_path("kube-scheduler"), f"--config={file}", "--secure-port=0"),
-        "kwok": simulated.command(kwok, server.kubeconfig),
-    }
-    must(
-        server,
-        "create",
-        "--filename=-",
-        stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted}),
-    )
-    with ExitStack() as running:
-        last = [
-            running.enter_context(api_server.process(server.folder / f"{name}.log", *words))
-            for name, words in programs.items()
-        ][-1]
-        until(lambda: _all_ready(server), last, "kwok")
+    whole = {"apiVersion": "v1", "kind": "List", "items": wanted}
+    must(server, "create", "--filename=-", stdin=json.dumps(whole))
+    words = simulated.command(kwok, server.kubeconfig)
+    with api_server.process(server.folder / "kwok.log", *words) as process:
+        until(lambda: _all_ready(server), process, "kwok")
         yield
 
 

@@ -1,7 +1,7 @@
 """``python -m bench.fleet``: a fleet of N tenants, created, looked at again and changed, beside kubectl and Helm with the same objects.
 
-``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server and Kubernetes' controllers of its own, without nodes, and the
-platform has simulated nodes, and so no stores. Runs are of one session on one machine: ratios can be compared, seconds only where nothing else runs.
+``kubectl apply --server-side`` applies all of them, ``helm upgrade`` has them as one release. Each has an API server and Kubernetes' controllers of its own,
+without nodes, and the platform has simulated nodes, and so no stores. Runs are of one session on one machine: ratios can be compared, seconds only where nothing else runs.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,11 +21,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from bench.control import Environment, apply, kinds
+from bench.control import Environment, apply, cluster, kinds
 from bench.measured import Run, measure
 from bench.queues import Crowd, crowd
-from policies import api_server
-from policies.api_server import ApiServer, Programs
+from policies.api_server import Programs
 from sandbox.golang import GoProgram
 
 _OF_A_GROUP: Final = 15
@@ -85,7 +82,7 @@ def _bench(number: int, jobs: int, folder: Path) -> None:
     programs = Programs.on_path()
     for each in ("fleet", "kubectl", "helm"):
         (folder / each).mkdir()
-    with _cluster(folder / "fleet", programs) as server:
+    with cluster(folder / "fleet", programs) as server:
         place = Place(folder, server, number)
         place.prepare()
         try:
@@ -108,23 +105,11 @@ def _bench(number: int, jobs: int, folder: Path) -> None:
         finally:
             place.forget(place.groups)
     title = f"{number} tenants in {place.groups} groups, {len(objects)} objects, {states:.1f} MB of states"
-    with _cluster(folder / "kubectl", programs) as server:
+    with cluster(folder / "kubectl", programs) as server:
         least = [measure(what, lambda: apply(server, objects)) for what in ("create", "no change")]
         _print(title, runs, least, _release(folder / "helm", programs, objects))
         if jobs:
             _tell(crowd(server, objects, jobs))
-
-
-@contextmanager
-def _cluster(folder: Path, programs: Programs) -> Iterator[ApiServer]:
-    manager = shutil.which("kube-controller-manager")
-    assert manager, "kube-controller-manager is not on PATH: `python -m sandbox pulumi` says where it is"
-    with (
-        api_server.started(folder, programs) as server,
-        api_server.controllers(server, Path(manager)),
-    ):
-        server.wait()
-        yield server
 
 
 def _release(folder: Path, programs: Programs, objects: Sequence[Mapping[str, Any]]) -> list[Run | str]:
@@ -142,7 +127,7 @@ def _release(folder: Path, programs: Programs, objects: Sequence[Mapping[str, An
     (chart / "templates" / "objects.yaml").write_text(written)
     (chart / "crds" / "kinds.yaml").write_text("\n---\n".join(json.dumps(each) for each in of_kinds))
     found: list[Run | str] = []
-    with _cluster(folder, programs) as server:
+    with cluster(folder, programs) as server:
         env = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HELM_CACHE_HOME": str(folder / "cache")}
         words = (
             helm,
