@@ -115,13 +115,15 @@ _DOORS: Final = over(
     home=True,
 )  # fmt: skip
 
+# Where a tenant has no GPUs there is no such queue to send it to: LH-G-001 says so.
 _GPU_DOOR: Final = over_pods(
     forbid(
         any_key(BODY["resources", "limits"], _KEY, _KEY.matches("^nvidia[.]com/")),
         WHERE, f" asks for a GPU and is not in the queue {names.GPU_QUEUE}",
         over=[CONTAINERS],
     ),
-    where=IN_TENANT & ~_IN_GPU_QUEUE & ~META["ownerReferences"].filled,
+    where=IN_TENANT & ~_IN_GPU_QUEUE & ~META["ownerReferences"].filled & SAID[labels.GPUS].filled,
+    home=True,
 )  # fmt: skip
 
 _BUDGETS: Final = over(

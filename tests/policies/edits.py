@@ -48,15 +48,15 @@ _SPARK: Final = (
 )
 
 
-_TRAINING: Final = (
-    "Namespace jobset-system",
-    "Namespace trainer-system",
+_JOBS: Final = (
     "CustomResourceDefinition jobsets.jobset.x-k8s.io",
-    *(
-        f"CustomResourceDefinition {each}.trainer.kubeflow.org"
-        for each in ("clustertrainingruntimes", "trainingruntimes", "trainjobs")
-    ),
+    "CustomResourceDefinition trainingruntimes.trainer.kubeflow.org",
+    "CustomResourceDefinition trainjobs.trainer.kubeflow.org",
 )
+_RUNTIMES: Final = "CustomResourceDefinition clustertrainingruntimes.trainer.kubeflow.org"
+_TRAINING: Final = ("Namespace jobset-system", "Namespace trainer-system", *_JOBS, _RUNTIMES)
+_KINDS: Final = (*_MONITORS, *_JOBS, _RUNTIMES)
+"""Kinds that come without a chart, from `modules/kit/crds.py`."""
 
 
 def _data(tenant: str, store: str, **share: Any) -> dict[str, Any]:
@@ -133,7 +133,7 @@ MODULES: Final = (
     Edit(
         "the module of kinds is moved",
         program=(Text("modules/kit/crds.py", 'AREA = "kit"', 'AREA = "kinds"'),),
-        refused=deleted(*_MONITORS),
+        refused=deleted(*_KINDS),
     ),
     Edit(
         "the module of the queues is moved",
@@ -167,7 +167,7 @@ STORAGE: Final = (
         refused=(*deleted("Namespace tenant-borealis"), *kept(PROFILE, "departed")),
     ),
     Edit("an operator's namespace is renamed", program=(Text("modules/kit/names.py", 'KUEUE_NAMESPACE: Final = "kueue-system"', 'KUEUE_NAMESPACE: Final = "queues"'),), refused=deleted("Namespace kueue-system")),
-    Edit("kinds are named otherwise in the program", program=(Text("modules/kit/crds.py", '                metadata["name"],\n                crd', '                "kind-" + metadata["name"],\n                crd'),), refused=deleted(*_MONITORS)),
+    Edit("kinds are named otherwise in the program", program=(Text("modules/kit/crds.py", '                metadata["name"],\n                crd', '                "kind-" + metadata["name"],\n                crd'),), refused=deleted(*_KINDS)),
     Edit("what is removed stays in the trash for an hour", {"hdfs": {"trash_hours": 1}}, refused=kept(PROFILE, "hdfs.trash_hours")),
     Edit("fewer hours of changes are kept", {"mysql": {"binlog_hours": 24}}, refused=kept(PROFILE, "mysql.binlog_hours")),
     Edit("backups are kept for four days", {"object_store": {"backups": {"keep_days": 4}}}, refused=kept(PROFILE, "object_store.backups.keep_days")),
@@ -216,7 +216,7 @@ CLASS: Final = (
                 '{"spec": {**crd["spec"], "scope": "Cluster"}}',
             ),
         ),
-        refused=tuple(Refusal("LH-P-003", each, "would become Cluster") for each in _MONITORS),
+        refused=tuple(Refusal("LH-P-003", each, "would become Cluster") for each in (*_MONITORS, *_JOBS)),
     ),
 )
 
