@@ -106,6 +106,7 @@ lock: .venv/ready  ## pin every Python package with its hashes again, from pypro
 	@$(LOCK) --no-emit-package gssapi upstream/clients/requirements.in --output-file upstream/clients/requirements.lock
 	@$(LOCK) upstream/spark/requirements.in --output-file upstream/spark/requirements.lock
 	@$(LOCK) --no-emit-package gssapi upstream/training/requirements.in --output-file upstream/training/requirements.lock
+	@$(LOCK) --no-emit-package gssapi upstream/earlier/requirements.in --output-file upstream/earlier/requirements.lock
 	@$(LOCK) --all-extras --group dev --no-emit-package gssapi --no-emit-package requests-gssapi --constraint upstream/clients/requirements.lock \
 		pyproject.toml upstream/clients/requirements.in --output-file requirements.lock
 

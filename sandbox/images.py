@@ -20,7 +20,7 @@ from modules.compute.flink import image as flink
 from modules.compute.spark import image as spark
 from modules.data.object_store import settings as minio
 from modules.kit import clients
-from modules.ml.training import earlier
+from modules.ml.training import earlier, earlier_image
 from modules.ml.training import image as training
 from profiles.model import Profile
 from sandbox import machine, tools
@@ -445,6 +445,20 @@ MPI_OPERATOR_IMAGE = Image(
     ((MPI_OPERATOR, "/opt/mpi-operator"),),
     entrypoint=("/opt/mpi-operator",),
 )
+EARLIER_IMAGE = Image(
+    f"docker.io/{earlier_image.image()}",
+    packages=earlier_image.PACKAGES,
+    files=(
+        (Wheels(earlier_image.LIBRARIES), training.SITE),
+        (File(training.LIBRARY), training.SITE),
+        (File(training.WEBHDFS), f"{training.SITE}/modules/data/hdfs/inside"),
+        (File(earlier_image.PASSWD), "/etc"),
+        *((File(each), "/etc/ssh") for each in earlier_image.SSH),
+    ),
+    user=f"{training.USER}:{training.USER}",
+    seconds=150,
+)
+"""What TFJobs and MPIJobs may run in."""
 
 MINIO_IMAGE = Image(
     f"docker.io/{minio.image(_MINIO.version)}",
@@ -475,7 +489,7 @@ PXC_OPERATOR_IMAGE = Image(
 )
 """No profile for this cluster runs it: a check does."""
 
-OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE, FLINK_IMAGE, SPARK_IMAGE, TRAINING_IMAGE)
+OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE, FLINK_IMAGE, SPARK_IMAGE, TRAINING_IMAGE, EARLIER_IMAGE)
 """Those that nobody else publishes: a real cluster pulls them from where their owner pushed them."""
 
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
@@ -495,7 +509,7 @@ PLATFORM_IMAGES = (
 )
 PROGRAMS = (KUEUE, COREDNS, MINIO, MYSQLD_EXPORTER, SPARK_OPERATOR)
 TRAINING_IMAGES = (JOBSET_IMAGE, TRAINER_IMAGE, TRAINING_IMAGE)
-EARLIER_IMAGES = (TRAINING_OPERATOR_IMAGE, MPI_OPERATOR_IMAGE)
+EARLIER_IMAGES = (TRAINING_OPERATOR_IMAGE, MPI_OPERATOR_IMAGE, EARLIER_IMAGE)
 
 
 def wanted(profile: Profile) -> tuple[Image, ...]:
