@@ -9,6 +9,7 @@ from pydantic import Field
 from modules.compute.flink.config import Flink
 from modules.compute.spark.config import Spark
 from modules.data.cassandra.config import Cassandra
+from modules.data.dataset_cache.config import DatasetCache
 from modules.data.hdfs.config import Hdfs
 from modules.data.kafka.config import Kafka
 from modules.data.mysql.config import MySql
@@ -23,6 +24,7 @@ from modules.kit.model import FILLED, FrozenMap, Model
 from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
 from modules.kit.network import Reach
 from modules.kit.parts import Part, Stacks
+from modules.ml.tensorboard.config import TensorBoard
 from modules.ml.training.config import Training
 from modules.ml.tuning.config import Engine, Tuning
 
@@ -81,6 +83,9 @@ class Profile(Model):
     object_store: ObjectStore | None = None
     """The object store; null where the environment has none, and then no store is backed up."""
 
+    dataset_cache: DatasetCache | None = None
+    """Copies of what is read from the object store, on nodes' own fast disks; null where there are none."""
+
     mysql: MySql | None = None
     """MySQL; null where the environment has none."""
 
@@ -92,6 +97,9 @@ class Profile(Model):
 
     training: Training | None = None
     """Training on many machines at once; null where the environment has none. Needs Kubernetes 1.36 or newer."""
+
+    tensorboard: TensorBoard | None = None
+    """TensorBoard over what training jobs log, for each tenant that has a bucket; null where the environment has none."""
 
     tuning: Tuning | None = None
     """Tuning studies; null where the environment has none. With engine `optuna` they work for tenants that have a schema of MySQL."""
@@ -129,14 +137,35 @@ class Profile(Model):
             return ()
         return tuple(name for name, tenant in self.tenants.items() if tenant.data.mysql)
 
+    @property
+    def logged(self) -> dict[str, str]:
+        """Tenants that have a TensorBoard, and the buckets in which it looks."""
+        if self.tensorboard is None or self.training is None or self.object_store is None:
+            return {}
+        return {
+            name: self.object_store.bucket(name)
+            for name, tenant in self.tenants.items()
+            if tenant.data.object_store
+        }
+
+    @property
+    def cached(self) -> tuple[NodePool, ...]:
+        """Pools whose nodes keep copies of datasets."""
+        if self.dataset_cache is None:
+            return ()
+        return tuple(pool for pool in self.node_pools.values() if pool.local_ssd)
+
     def reaches(self, tenant: Tenant) -> tuple[Reach, ...]:
         """Where the tenant's pods call the stores that it has."""
         data = tenant.data
-        pairs: tuple[tuple[Cassandra | Hdfs | Kafka | MySql | ObjectStore | None, Model | None], ...] = (
+        pairs: tuple[
+            tuple[Cassandra | DatasetCache | Hdfs | Kafka | MySql | ObjectStore | None, Model | None], ...
+        ] = (
             (self.hdfs, data.hdfs),
             (self.kafka, data.kafka),
             (self.cassandra, data.cassandra),
             (self.object_store, data.object_store),
+            (self.dataset_cache, data.object_store),
             (self.mysql, data.mysql),
         )
         return tuple(store.reach for store, share in pairs if store and share)

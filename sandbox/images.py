@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from modules.compute.flink import image as flink
 from modules.compute.spark import image as spark
+from modules.data.dataset_cache import image as dataset_cache
 from modules.data.object_store import settings as minio
 from modules.kit import clients
 from modules.ml.training import earlier, earlier_image
@@ -489,7 +490,23 @@ PXC_OPERATOR_IMAGE = Image(
 )
 """No profile for this cluster runs it: a check does."""
 
-OWN_IMAGES = (CLIENTS_IMAGE, MINIO_IMAGE, FLINK_IMAGE, SPARK_IMAGE, TRAINING_IMAGE, EARLIER_IMAGE)
+DATASET_CACHE_IMAGE = Image(
+    f"docker.io/{dataset_cache.image()}",
+    packages=dataset_cache.PACKAGES,
+    user=f"{dataset_cache.USER}:{dataset_cache.USER}",
+    seconds=30,
+)
+"""Debian's nginx."""
+
+OWN_IMAGES = (
+    CLIENTS_IMAGE,
+    MINIO_IMAGE,
+    FLINK_IMAGE,
+    SPARK_IMAGE,
+    TRAINING_IMAGE,
+    EARLIER_IMAGE,
+    DATASET_CACHE_IMAGE,
+)
 """Those that nobody else publishes: a real cluster pulls them from where their owner pushed them."""
 
 NODE_IMAGES = (PAUSE_IMAGE, DNS_IMAGE)
@@ -514,6 +531,7 @@ EARLIER_IMAGES = (TRAINING_OPERATOR_IMAGE, MPI_OPERATOR_IMAGE, EARLIER_IMAGE)
 
 def wanted(profile: Profile) -> tuple[Image, ...]:
     """What a profile runs beside what every one does. The operators of the kinds of before take seven minutes to build, and few run them."""
+    cache = (DATASET_CACHE_IMAGE,) if profile.dataset_cache else ()
     if profile.training is None:
-        return (TRAINING_IMAGE,) if profile.tuning else ()
-    return (*TRAINING_IMAGES, *(EARLIER_IMAGES if profile.training.earlier_kinds else ()))
+        return (*cache, *((TRAINING_IMAGE,) if profile.tuning else ()))
+    return (*cache, *TRAINING_IMAGES, *(EARLIER_IMAGES if profile.training.earlier_kinds else ()))

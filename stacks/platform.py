@@ -18,6 +18,8 @@ from modules.compute.flink.component import Flink
 from modules.compute.spark.component import Spark
 from modules.compute.spark.defaults import Bucket, Principal, Stores
 from modules.data.cassandra.component import Cassandra
+from modules.data.dataset_cache import config as dataset_cache
+from modules.data.dataset_cache.component import DatasetCache
 from modules.data.hdfs import places
 from modules.data.hdfs.component import Hdfs
 from modules.data.hdfs.config import EmbeddedKdc
@@ -38,6 +40,7 @@ from modules.kit import image_lock
 from modules.kit.crds import Crds
 from modules.kit.credentials import Credentials
 from modules.kit.parts import Part, StackName
+from modules.ml.tensorboard.component import TensorBoard
 from modules.ml.training import defaults as training
 from modules.ml.training.component import Training
 from modules.ml.tuning.component import Tuning
@@ -129,7 +132,9 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
             profile.training,
             context=context,
             webhooks=profile.admission.webhooks,
-            tenants={name: _training_stores(profile, tenant) for name, tenant in profile.tenants.items()},
+            tenants={
+                name: _training_stores(profile, tenant, authority) for name, tenant in profile.tenants.items()
+            },
             shares={name: tenant.training for name, tenant in profile.tenants.items()},
             pools={
                 pool.name: nccl_environment(pool.nccl)
@@ -137,6 +142,10 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
                 if pool.nccl is not None
             },
             opts=on_cluster,
+        )
+    if profile.tensorboard is not None:
+        TensorBoard(
+            "tensorboard", profile.tensorboard, context=context, tenants=profile.logged, opts=on_cluster
         )
     if profile.tuned:
         Tuning("tuning", context=context, tenants=profile.tuned, opts=on_cluster)
@@ -194,8 +203,19 @@ def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOption
             context=context,
             tenants=tenants,
             writers=profile.backed_up,
+            callers=[dataset_cache.NAME] if profile.dataset_cache else [],
             opts=opts,
         )
+        if profile.dataset_cache is not None:
+            DatasetCache(
+                "dataset-cache",
+                profile.dataset_cache,
+                context=context,
+                store=profile.object_store,
+                tenants=[each.name for each in tenants if each.data.object_store],
+                pools=profile.cached,
+                opts=opts,
+            )
     if profile.hdfs is not None:
         Hdfs("hdfs", profile.hdfs, context=context, tenants=tenants, opts=opts)
     if profile.cassandra is not None:
@@ -219,12 +239,15 @@ def _spark_stores(profile: Profile, tenant: config.Tenant) -> Stores:
     )
 
 
-def _training_stores(profile: Profile, tenant: config.Tenant) -> training.Stores:
+def _training_stores(profile: Profile, tenant: config.Tenant, authority: Authority) -> training.Stores:
     """Those of the tenant's stores that training jobs are made ready for."""
     found = _spark_stores(profile, tenant)
     return training.Stores(
         bucket=found.bucket.name if found.bucket else None,
         home=f"{places.uri()}/tenants/{tenant.name}" if found.hdfs else None,
+        cache=training.Cache(dataset_cache.ENDPOINT, authority.bundle)
+        if found.bucket and profile.cached
+        else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from profiles.rules import (
     cassandra,
     cluster,
+    dataset_cache,
     departed,
     flink,
     hdfs,
@@ -24,6 +25,7 @@ from profiles.rules import (
     residency,
     spark,
     stacks,
+    tensorboard,
     training,
     tuning,
 )
@@ -38,6 +40,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *network.RULES,
     *departed.RULES,
     *object_store.RULES,
+    *dataset_cache.RULES,
     *mysql.RULES,
     *cassandra.RULES,
     *kafka.RULES,
@@ -45,6 +48,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *spark.RULES,
     *flink.RULES,
     *training.RULES,
+    *tensorboard.RULES,
     *tuning.RULES,
     *stacks.RULES,
 )

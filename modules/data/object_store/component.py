@@ -53,9 +53,10 @@ class ObjectStore(Component):
         context: StoreContext,
         tenants: Sequence[Tenant],
         writers: Mapping[str, str],
+        callers: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``writers`` are the stores whose backups go here, and their namespaces."""
+        """``writers`` are the stores whose backups go here, and their namespaces; ``callers`` other namespaces that may call it, with others' keys."""
         super().__init__(name, owner=context.owner, opts=opts)
         self._config, self._context = config, context
         having = [tenant for tenant in tenants if tenant.data.object_store]
@@ -68,17 +69,17 @@ class ObjectStore(Component):
             for each in here
         ]
         if context.shared:
-            self._declare_shared(wanted, writers, here, bound)
+            self._declare_shared(wanted, [*writers.values(), *callers], here, bound)
         self.register_outputs({"endpoint": config.endpoint})
 
     def _declare_shared(
         self,
         wanted: desired.Desired,
-        writers: Mapping[str, str],
+        callers: Sequence[str],
         here: Sequence[desired.Tenant],
         bound: Sequence[pulumi.Resource],
     ) -> None:
-        """The servers, who may use them, and the copy. ``here`` are the tenants whose homes are in this stack, ``bound`` their bindings."""
+        """The servers, who may use them, and the copy. ``callers`` are namespaces beside tenants', ``here`` are the tenants whose homes are in this stack, ``bound`` their bindings."""
         config, context = self._config, self._context
         home = StoreNamespace(
             NAMESPACE,
@@ -86,7 +87,7 @@ class ObjectStore(Component):
             client_ports=() if config.given else (config.port,),
             metrics_ports=() if config.given else (config.port,),
             tenants=[tenant.name for tenant in wanted.tenants],
-            callers=tuple(writers.values()),
+            callers=callers,
             opts=self.child(),
         )
         self._declare_ways_out(home)

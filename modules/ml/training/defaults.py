@@ -21,6 +21,14 @@ BINDINGS: Final = (OBJECT_STORE, HDFS)
 
 
 @dataclass(frozen=True)
+class Cache:
+    """Where a node's own copies of datasets are read, and whom to trust there, as PEM text."""
+
+    endpoint: str
+    trusted: str
+
+
+@dataclass(frozen=True)
 class Stores:
     """What of the platform a tenant's jobs are made ready for; None for what the tenant has not.
 
@@ -30,6 +38,7 @@ class Stores:
     bucket: str | None = None
     home: str | None = None
     tracking: str | None = None
+    cache: Cache | None = None
 
 
 def environment(stores: Stores, share: TrainingShare) -> dict[str, str]:
@@ -41,6 +50,11 @@ def environment(stores: Stores, share: TrainingShare) -> dict[str, str]:
         **(_object_store(stores.bucket) if stores.bucket else {}),
         **(_hdfs() if stores.home else {}),
         **_checkpoints(stores, share.checkpoints),
+        **(
+            {"DATASET_CACHE": stores.cache.endpoint, "DATASET_CACHE_CA": stores.cache.trusted}
+            if stores.cache
+            else {}
+        ),
         **({"MLFLOW_TRACKING_URI": stores.tracking} if stores.tracking else {}),
     }
 

@@ -8,6 +8,8 @@ waits until the job's first worker answers, fetches the program, and becomes ``t
 
     saved = longhouse_training.load_checkpoint()   # bytes, None where there is none yet
     longhouse_training.save_checkpoint(data)       # whole or not at all, in place of the one before
+    with longhouse_training.dataset("s3://bucket/key") as stream:  # by way of the copy on this node's own disk
+        ...
     with longhouse_training.collective():          # XGBoost's workers, as one
         ...
 
@@ -19,14 +21,16 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import ssl
 import sys
 import tempfile
 import time
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol
+from typing import IO, Any, Final, NoReturn, Protocol
 
 BINDINGS: Final = Path("/bindings")
 CHECKPOINT: Final = "checkpoint"
@@ -37,6 +41,10 @@ _PAUSE_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 2.0
 _NOBODYS_PORT: Final = 29499
 """Whom nobody listens at: a call that is ended at once would be a fault to who does at the next one, the rendezvous'."""
+_CACHE_SECONDS: Final = 2.0
+_SIGNED_SECONDS: Final = 12 * 3600
+"""How long a signed URL opens its object: as long as the read of a large one may take."""
+
 _FIRST_WORKER: Final = ("PET_MASTER_ADDR", "DMLC_TRACKER_URI")
 """Variables in which the runtimes `torch` and `xgboost` say where the first worker is."""
 
@@ -151,6 +159,44 @@ def _checkpoints() -> Folder:
             "CHECKPOINT_DIR is not set: give the tenant data.object_store, or set the variable in the job"
         )
     return folder(place)
+
+
+@contextmanager
+def dataset(url: str, client: Any = None) -> Iterator[IO[bytes]]:
+    """An object of S3 as a stream, from this node's own disk where the node keeps copies, else from the store. The store is asked in both cases whether
+    it may be read, and which version is the one of now. Raises TrainingError for what is not in S3."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "s3":
+        raise TrainingError(f"{url!r} is not in S3: write s3://<bucket>/<key>")
+    wanted = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
+    if client is None:
+        import boto3
+        from botocore.config import Config
+
+        client = boto3.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
+    cache = os.environ.get("DATASET_CACHE")
+    copy = (
+        _copy(cache, client.generate_presigned_url("get_object", wanted, _SIGNED_SECONDS)) if cache else None
+    )
+    with copy or client.get_object(**wanted)["Body"] as stream:
+        yield stream
+
+
+def _copy(cache: str, signed: str) -> IO[bytes] | None:
+    """The node's copy of what a signed URL of the store opens; None where it gives none: whatever the reason, the store then says it."""
+    words = urllib.parse.urlsplit(signed)
+    trust = ssl.create_default_context(cadata=os.environ.get("DATASET_CACHE_CA"))
+    host, port = urllib.parse.urlsplit(cache).hostname or "", urllib.parse.urlsplit(cache).port or 443
+    try:
+        # A node without a cache gives no answer at all: it is not waited for as a slow one is.
+        socket.create_connection((host, port), _CACHE_SECONDS).close()
+        found: IO[bytes] = urllib.request.urlopen(
+            f"{cache}{words.path}?{words.query}", context=trust, timeout=PATIENCE_SECONDS
+        )
+    except OSError as problem:
+        print(f"read from the store, not from this node's copy: {problem}", file=sys.stderr, flush=True)
+        return None
+    return found
 
 
 @contextmanager
