@@ -71,7 +71,7 @@ test: .venv/ready  ## everything: static checks, unit tests, then the platform o
 	@echo "[3/3] an embedded cluster from up to down, about 50 minutes, and meanwhile what needs an API server alone, told in .venv/servers.txt"
 	@$(MAKE) --no-print-directory --jobs=2 test-embedded test-servers
 
-SERVERS := tests/cluster/test_settings.py tests/cluster/test_object_store_servers.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py
+SERVERS := tests/cluster/test_settings.py tests/cluster/test_object_store_servers.py tests/cluster/test_dataset_cache_servers.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py
 
 test-embedded: .venv/ready
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose --durations=25 \

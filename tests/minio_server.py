@@ -65,10 +65,12 @@ class MinioServer:
 
 
 @contextmanager
-def minio_server(folder: Path, config: ObjectStore, **environment: str) -> Iterator[MinioServer]:
-    """One MinIO with a profile's settings and a drive for each of its servers, for as long as the body runs."""
+def minio_server(
+    folder: Path, config: ObjectStore, *, host: str = "127.0.0.1", **environment: str
+) -> Iterator[MinioServer]:
+    """One MinIO with a profile's settings and a drive for each of its servers, for as long as the body runs. ``host`` is what it is called by."""
     drives = tuple(folder / f"drive-{number}" for number in range(config.servers))
-    host, port = "127.0.0.1", _free_port()
+    port = _free_port()
     _place_files(folder, config, host)
     server = MinioServer(f"https://{host}:{port}", config.region, drives, folder / "key")
     with _process(folder, 0, f"{host}:{port}", drives, environment) as process:
