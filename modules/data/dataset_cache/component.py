@@ -126,10 +126,9 @@ class DatasetCache(Component):
             "default-deny": network_policies.deny_all(),
             "allow-dns": network_policies.allow_dns(),
             "allow-store": network_policies.allow_reach(self._store.reach, self._context.cluster),
-            **{
-                f"allow-{tenant}": network_policies.allow_from(names.namespace(tenant), [PORT], "TCP")
-                for tenant in tenants
-            },
+            "allow-clients": network_policies.together(
+                *(network_policies.allow_from(names.namespace(each), [PORT], "TCP") for each in tenants)
+            ),
         }
 
     def _pod(self) -> Pod:

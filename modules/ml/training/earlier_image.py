@@ -1,8 +1,8 @@
 """The image that TFJobs and MPIJobs may run in: PyPI's TensorFlow, Debian's Open MPI with a server of SSH for a user without rights, and the platform's own
 library. It is the platform's own, and no operator names it: a job does.
 
-The layout of what SSH needs is that of upstream's base images (mpi-operator, `build/base`): a user `mpiuser` with the number 1000, port 2222, and the job's
-key where the job says `sshAuthMountPath: /home/mpiuser/.ssh`. Other than there, a server is known by that key before anything is said to it.
+What SSH needs is as in upstream's base images (mpi-operator, `build/base`): a user `mpiuser` with the number 1000, port 2222, and the job's key in that user's
+home, by `sshAuthMountPath: /var/lib/mpi/.ssh`. Other than there, a server is known by that key before anything is said to it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PASSWD: Final = _FILES / "passwd"
 SSH: Final = (_FILES / "ssh_config", _FILES / "sshd_config")
 """How jobs' workers log in to each other, for `/etc/ssh`."""
 
-SSH_FOLDER: Final = "/home/mpiuser/.ssh"
+SSH_FOLDER: Final = "/var/lib/mpi/.ssh"
 """Where a job has its key put."""
 
 
