@@ -186,9 +186,12 @@ def must(server: ApiServer, *words: str, stdin: str | None = None) -> str:
 
 @contextmanager
 def queues_manager(
-    server: ApiServer, objects: Sequence[Mapping[str, Any]], config: Queueing
+    server: ApiServer,
+    objects: Sequence[Mapping[str, Any]],
+    config: Queueing,
+    frameworks: Sequence[str] = ("batch/job",),
 ) -> Iterator[int]:
-    """Kueue, as the platform configures it but for what takes a cluster around it; its process.
+    """Kueue, as the platform configures it but for what takes a cluster around it; its process. ``frameworks`` are the kinds that it queues.
 
     Its webhooks are taken away, since it runs beside the API server and not in a pod.
     """
@@ -213,7 +216,7 @@ def queues_manager(
         "metrics": {"bindAddress": "0"},
         "health": {"healthProbeBindAddress": "0"},
         "webhook": {"port": api_server.free_port(), "certDir": str(folder)},
-        "integrations": {"frameworks": ["batch/job"]},
+        "integrations": {"frameworks": list(frameworks)},
     }
     file = folder / "configuration.yaml"
     file.write_text(yaml.safe_dump(settings))

@@ -202,8 +202,8 @@ def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOption
             profile.object_store,
             context=context,
             tenants=tenants,
-            writers=profile.backed_up,
             callers=[dataset_cache.NAME] if profile.dataset_cache else [],
+            writers=profile.backed_up,
             opts=opts,
         )
         if profile.dataset_cache is not None:

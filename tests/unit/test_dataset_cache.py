@@ -14,7 +14,8 @@ from modules.data.dataset_cache import image, settings
 from modules.data.dataset_cache.component import DatasetCache
 from modules.data.dataset_cache.config import ENDPOINT, NAME, PORT
 from modules.data.dataset_cache.config import DatasetCache as Config
-from modules.data.object_store.config import External, ObjectStore
+from modules.data.object_store.config import Accounts, Engine, External, ObjectStore
+from modules.foundation.gpu_pools.config import Site
 from modules.kit import labels
 from modules.kit.network_policies import NAMESPACE_NAME
 from modules.ml.training import defaults
@@ -27,9 +28,9 @@ from tests.unit.examples import AUTHORITY, GPUS, pool, store_context
 CONFIG = Config(storage_class="local-nvme", size="100Gi")
 MINIO = ObjectStore()
 APPLIANCE = External(
-    endpoint="https://s3.example.com", region="eu-central-1", site="home", cidrs=("10.40.0.0/28",), accounts="given"
+    endpoint="https://s3.example.com", region="eu-central-1", site=Site.HOME, cidrs=("10.40.0.0/28",), accounts=Accounts.GIVEN
 )  # fmt: skip
-GIVEN = ObjectStore(engine="external", external=APPLIANCE)
+GIVEN = ObjectStore(engine=Engine.EXTERNAL, external=APPLIANCE)
 FAST = GPUS.model_copy(update={"local_ssd": {"path": "/mnt/scratch", "size": "7Ti"}})
 
 
