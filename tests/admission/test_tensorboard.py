@@ -82,7 +82,8 @@ class Deployed:
                 project_settings=automation.ProjectSettings("longhouse", "python"),
             ),
         )
-        return dict(stack.up(refresh=refresh, color="never").summary.resource_changes or {})
+        changes = stack.up(refresh=refresh, color="never").summary.resource_changes or {}
+        return {str(operation): count for operation, count in changes.items()}
 
     def kubectl(self, *words: str) -> str:
         done = self.server.kubectl(*words, f"--namespace={HOME}")

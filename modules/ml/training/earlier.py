@@ -143,7 +143,11 @@ def mpi_operator(config: Training) -> Operator:
             readiness=Probe(path="/healthz", port=_HEALTH_OF_MPI),
             liveness=Probe(path="/healthz", port=_HEALTH_OF_MPI, delay_seconds=15),
         ),
-        everywhere=(Rule(("apiextensions.k8s.io",), ("customresourcedefinitions",), ("get",)),),
+        everywhere=(
+            Rule(("apiextensions.k8s.io",), ("customresourcedefinitions",), ("get",)),
+            # It waits for them to be listed, and ends when they cannot be.
+            Rule(("scheduling.k8s.io",), ("priorityclasses",), READS),
+        ),
         works=(
             Rule(("",), ("configmaps", "secrets", "services"), ("list", "watch", "create", "update")),
             Rule(("",), ("pods",), (*READS, "create", "update", "patch", "delete")),
