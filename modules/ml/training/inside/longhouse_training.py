@@ -19,6 +19,7 @@ Checkpoints are kept at ``CHECKPOINT_DIR``, which is the job's own place in S3 (
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -47,6 +48,9 @@ _SIGNED_SECONDS: Final = 12 * 3600
 
 _FIRST_WORKER: Final = ("PET_MASTER_ADDR", "DMLC_TRACKER_URI")
 """Variables in which the runtimes `torch` and `xgboost` say where the first worker is."""
+
+_HOSTS: Final = ("OMPI_MCA_orte_default_hostfile", "HYDRA_HOST_FILE", "I_MPI_HYDRA_HOST_FILE")
+"""Variables by which mpi-operator tells an MPIJob's launcher which file names the workers, one a line with its slots behind a blank or a colon."""
 
 
 class TrainingError(Exception):
@@ -237,13 +241,29 @@ def find_first_worker(patience: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + patience
     for variable in _FIRST_WORKER:
         if name := os.environ.get(variable):
-            while (address := _answering(name)) is None:
-                if time.monotonic() > deadline:
-                    raise TrainingError(
-                        f"{name}, the first worker, does not answer after {patience:.0f} s: look at the job's pods"
-                    )
-                time.sleep(_PAUSE_SECONDS)
-            os.environ[variable] = address
+            os.environ[variable] = _found(name, deadline)
+
+
+def wait_for_workers(hosts: Path, patience: float = PATIENCE_SECONDS) -> None:
+    """Wait until all workers of an MPIJob answer, as the file names them. Raises TrainingError when one does not come."""
+    deadline = time.monotonic() + patience
+    for line in hosts.read_text().split("\n"):
+        if name := re.split(r"[\s:]", line)[0]:
+            _found(name, deadline)
+
+
+def _found(name: str, deadline: float) -> str:
+    """The address of a worker, once it answers there."""
+    while (address := _answering(name)) is None:
+        if time.monotonic() > deadline:
+            raise TrainingError(f"{name}, a worker of this job, does not answer: look at the job's pods")
+        time.sleep(_PAUSE_SECONDS)
+    return address
+
+
+def _launches() -> Path | None:
+    """The list of workers, in an MPIJob's launcher; None elsewhere."""
+    return next((Path(os.environ[each]) for each in _HOSTS if os.environ.get(each)), None)
 
 
 def _answering(name: str) -> str | None:
@@ -276,8 +296,13 @@ def main(command: list[str]) -> NoReturn:
     if not command or shutil.which(command[0]) is None:
         sys.exit(f"usage: python3 -m longhouse_training PROGRAM ARGUMENT..., not {command}")
     try:
-        words = fetched(command, Path(tempfile.mkdtemp(prefix="program-")))
-        find_first_worker()
+        if hosts := _launches():
+            # Its words are for the workers, each of which fetches for itself.
+            words = command
+            wait_for_workers(hosts)
+        else:
+            words = fetched(command, Path(tempfile.mkdtemp(prefix="program-")))
+            find_first_worker()
     except TrainingError as error:
         sys.exit(str(error))
     sys.stdout.flush()
