@@ -8,6 +8,7 @@ import functools
 import io
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from modules.foundation.certificates.authority import Authority
 from modules.foundation.tenants import access
 from modules.kit.accounts import READS, Rule
 from modules.kit.cluster import WebhookFailure
-from modules.ml.training import admission, defaults, earlier, image, operators, runtimes
+from modules.ml.training import admission, defaults, earlier, earlier_image, image, operators, runtimes
 from modules.ml.training.component import Training, role
 from modules.ml.training.config import CheckpointStore, Runtimes, TrainingShare
 from modules.ml.training.config import Training as Config
@@ -407,6 +408,18 @@ class TestSandbox:
         built = {each.reference for each in (*images.TRAINING_IMAGES, *images.EARLIER_IMAGES)}
         assert {each.container.image for each in EVERY} <= built
         assert f"docker.io/{image.image()}" in built
+        assert f"docker.io/{earlier_image.image()}" in built
+
+    def test_ssh_of_jobs_before_is_for_a_user_without_rights_and_knows_its_peers(self) -> None:
+        users = {
+            line.split(":")[0]: line.split(":") for line in earlier_image.PASSWD.read_text().splitlines()
+        }
+        assert users["mpiuser"][2] == str(image.USER)
+        assert f"{users['mpiuser'][5]}/.ssh" == earlier_image.SSH_FOLDER
+        client, daemon = (each.read_text() for each in earlier_image.SSH)
+        assert f"HostKey {earlier_image.SSH_FOLDER}/id_rsa" in daemon
+        assert "StrictHostKeyChecking yes" in client
+        assert (re.findall(r"Port (\d+)", client), re.findall(r"Port (\d+)", daemon)) == (["2222"], ["2222"])
 
 
 class Bucket:
@@ -552,6 +565,28 @@ class TestLibrary:
         longhouse_training.find_first_worker(patience=60)
         assert os.environ["PET_MASTER_ADDR"] == "192.0.2.2"
         assert called == ["192.0.2.1", "192.0.2.2"]
+
+    @pytest.mark.parametrize("line", ["{} slots=1", "{}:1"])
+    def test_a_launcher_waits_for_all_its_workers_and_fetches_nothing_for_them(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+    ) -> None:
+        hosts = [f"sums-worker-{number}.sums.tenant-atlas.svc" for number in range(2)]
+        file = tmp_path / "hostfile"
+        file.write_text("".join(f"{line.format(each)}\n" for each in hosts))
+        monkeypatch.setenv("OMPI_MCA_orte_default_hostfile", str(file))
+        asked: list[str] = []
+        began: list[list[str]] = []
+
+        def answering(name: str) -> str:
+            asked.append(name)
+            return "192.0.2.1"
+
+        monkeypatch.setattr(longhouse_training, "_answering", answering)
+        monkeypatch.setattr(longhouse_training.os, "execvp", lambda program, words: began.append(words))
+        words = ["sh", "-x", "python3", "s3://b/jobs/sums.py"]
+        longhouse_training.main(words)
+        assert asked == hosts
+        assert began == [words]
 
     def test_one_worker_joins_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DMLC_NUM_WORKER", raising=False)
