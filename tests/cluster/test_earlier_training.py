@@ -21,8 +21,9 @@ from modules.ml.tensorboard.config import NAME as BOARD
 from modules.ml.tensorboard.config import PORT
 from modules.ml.training import admission, earlier_image, image
 from profiles.load import load
+from sandbox.places import INSTANCE
 from stacks.tensorboard import command
-from tests.live import TIMEOUT, Live, Object, Pod, Tenant, unique
+from tests.live import TEST_INSTANCE, TIMEOUT, Live, Object, Pod, Tenant, unique
 from tests.pages import examples
 
 pytestmark = pytest.mark.training
@@ -100,6 +101,7 @@ except urllib.error.HTTPError as refusal:
 def _there(live: Live) -> None:
     """What is looked at is deployed by one profile, since few run it."""
     if live.try_kubectl("get", "crd", "tfjobs.kubeflow.org").returncode != 0:
+        assert INSTANCE != TEST_INSTANCE, "the kinds of before are not there"
         pytest.skip(f"the kinds of before are deployed by `make up PROFILE={PROFILE}`")
 
 

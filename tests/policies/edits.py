@@ -49,14 +49,26 @@ _SPARK: Final = (
 
 
 _JOBS: Final = (
+    *(
+        f"CustomResourceDefinition {each}.kubeflow.org"
+        for each in ("mpijobs", "paddlejobs", "pytorchjobs", "tfjobs", "xgboostjobs")
+    ),
     "CustomResourceDefinition jobsets.jobset.x-k8s.io",
     "CustomResourceDefinition trainingruntimes.trainer.kubeflow.org",
     "CustomResourceDefinition trainjobs.trainer.kubeflow.org",
 )
 _RUNTIMES: Final = "CustomResourceDefinition clustertrainingruntimes.trainer.kubeflow.org"
-_TRAINING: Final = ("Namespace jobset-system", "Namespace trainer-system", *_JOBS, _RUNTIMES)
+_TRAINING: Final = (
+    *(
+        f"Namespace {each}"
+        for each in ("jobset-system", "mpi-operator", "trainer-system", "training-operator")
+    ),
+    *_JOBS,
+    _RUNTIMES,
+)
 _KINDS: Final = (*_MONITORS, *_JOBS, _RUNTIMES)
 """Kinds that come without a chart, from `modules/kit/crds.py`."""
+_CACHE: Final = "Namespace dataset-cache"
 
 
 def _data(tenant: str, store: str, **share: Any) -> dict[str, Any]:
@@ -315,6 +327,7 @@ CLUSTER: Final = (
             "Namespace kueue-system",
             *_SPARK,
             *_TRAINING,
+            _CACHE,
         ),
     ),
 )
@@ -323,7 +336,7 @@ SWITCHED: Final = (
     Edit(
         "the stack has another profile, one without stores",
         program=(Text(f"stacks/Pulumi.{STACK}.yaml", f"profile: {PROFILE}", "profile: local-simulated"),),
-        refused=deleted(*_STORE_NAMESPACES, *_STORES, *_SPARK, *_TRAINING),
+        refused=deleted(*_STORE_NAMESPACES, *_STORES, *_SPARK, *_TRAINING, _CACHE),
     ),
 )
 
