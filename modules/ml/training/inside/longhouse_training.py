@@ -186,19 +186,28 @@ def dataset(url: str, client: Any = None) -> Iterator[IO[bytes]]:
         yield stream
 
 
+_away: set[str] = set()
+"""Caches that did not answer: a node without one gives no answer at all, and is not waited for again and again."""
+
+
 def _copy(cache: str, signed: str) -> IO[bytes] | None:
     """The node's copy of what a signed URL of the store opens; None where it gives none: whatever the reason, the store then says it."""
-    words = urllib.parse.urlsplit(signed)
+    if cache in _away:
+        return None
+    asked, words = urllib.parse.urlsplit(cache), urllib.parse.urlsplit(signed)
     trust = ssl.create_default_context(cadata=os.environ.get("DATASET_CACHE_CA"))
-    host, port = urllib.parse.urlsplit(cache).hostname or "", urllib.parse.urlsplit(cache).port or 443
     try:
-        # A node without a cache gives no answer at all: it is not waited for as a slow one is.
-        socket.create_connection((host, port), _CACHE_SECONDS).close()
+        socket.create_connection((asked.hostname or "", asked.port or 443), _CACHE_SECONDS).close()
+    except OSError as problem:
+        _away.add(cache)
+        print(f"this node keeps no copies, the store is read: {problem}", file=sys.stderr, flush=True)
+        return None
+    try:
         found: IO[bytes] = urllib.request.urlopen(
             f"{cache}{words.path}?{words.query}", context=trust, timeout=PATIENCE_SECONDS
         )
     except OSError as problem:
-        print(f"read from the store, not from this node's copy: {problem}", file=sys.stderr, flush=True)
+        print(f"the store is read, not this node's copy: {problem}", file=sys.stderr, flush=True)
         return None
     return found
 
