@@ -17,6 +17,8 @@ import yaml
 from pulumi_kubernetes.core.v1 import ConfigMap
 
 from bench.control import queues_manager
+from modules.foundation.admission.component import Admission
+from modules.foundation.admission.config import Admission as AdmissionConfig
 from modules.foundation.queueing import kueue
 from modules.foundation.queueing.config import Queueing
 from modules.kit import crds
@@ -28,6 +30,7 @@ from modules.ml.training.config import Training as Config
 from modules.ml.training.defaults import Stores
 from modules.ml.training.operators import CERTIFICATES
 from policies import api_server as programs
+from policies.admission import admission_policies
 from policies.api_server import free_port
 from sandbox.images import MPI_OPERATOR, TRAINING_OPERATOR
 from tests.api_server import ApiServer, api_server
@@ -72,9 +75,10 @@ QUEUES: tuple[tuple[str, str, str | None, dict[str, Any]], ...] = (
 
 
 def _wanted() -> list[Declared]:
-    """All that the platform declares for training, with webhooks that may fail: nothing answers them here."""
+    """All that the platform declares for training, and what it lets into tenants' namespaces; with webhooks that may fail: nothing answers them here."""
 
     def program() -> None:
+        Admission("admission", AdmissionConfig(), admission_policies(), owner="us")
         context = store_context("atlas", monitors=ConfigMap("monitors", metadata={"name": "monitors"}))
         Training(
             "training",

@@ -2,7 +2,8 @@
 (https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/).
 
 Pods, and not the kinds that people write: one rule for all of those, and nothing that an operator would set back. What a queue counts is in none of it.
-Only security contexts are needed one step before: a JobSet's Jobs are judged by them, and what a Job is refused for nobody tells who wrote the JobSet.
+Only security contexts are needed one step before: a JobSet's Jobs are judged by them, and an MPIJob's launcher, and what a Job is refused for nobody tells who
+wrote the JobSet.
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ def _of_pods(pools: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
 
 
 def _of_jobs() -> Mapping[str, Any]:
-    """Security contexts, for JobSets' Jobs."""
+    """Security contexts, for JobSets' Jobs, and for launchers of MPIJobs."""
+    launches = 'object.metadata.?ownerReferences.orValue([]).exists(owner, owner.kind == "MPIJob")'
     return {
-        **_policy("batch", "jobs", f"{cel(JOBSET)} in object.metadata.labels"),
+        **_policy("batch", "jobs", f"({cel(JOBSET)} in object.metadata.labels || {launches})"),
         "variables": _containers(_TEMPLATE),
         "mutations": _restricted(_TEMPLATE, {}),
     }
