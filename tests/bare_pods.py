@@ -26,7 +26,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from modules.kit.pods import TMP, Container, Pod
+from modules.kit.pods import TMP, Container, Pod, Probe
 from modules.kit.server import Server
 from sandbox import images
 from sandbox.shell import run
@@ -36,7 +36,7 @@ _SWITCH: Final = "switch"
 _KEEP: Final = ("sleep", "infinity")
 _SECRET: Final = 0o440
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_STEP_SECONDS: Final = 120.0
+_STEP_SECONDS: Final = 240.0
 _AT_ONCE: Final = 2
 _HASTE: Final = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 """Java compiles no more than it must for the minute that a server lives; it changes no setting of the server."""
@@ -153,6 +153,13 @@ class BarePod:
         code = self.started[container].poll()
         assert code is None, f"{self.name}: {container} ended with {code}\n{self.said(container)}"
 
+    def runs_now(self, container: Container, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """One more command in a container, to its end."""
+        return subprocess.run(
+            self._command(container, command), capture_output=True, text=True, check=False,
+            timeout=_STEP_SECONDS, env=self._environment(container),
+        )  # fmt: skip
+
     def says(self, container: str, pattern: str, seconds: float = 30.0) -> str:
         """The first text that a container wrote which matches; an AssertionError when it ends before or is late."""
         deadline = time.monotonic() + seconds
@@ -172,10 +179,17 @@ class BarePod:
         if container.readiness is None:
             return True, ""
         done = subprocess.run(
-            self._command(container, container.readiness.command), capture_output=True, text=True, check=False,
+            self._question(container, container.readiness), capture_output=True, text=True, check=False,
             timeout=_STEP_SECONDS, env=self._environment(container),
         )  # fmt: skip
         return done.returncode == 0, done.stdout + done.stderr
+
+    def _question(self, container: Container, probe: Probe) -> tuple[str, ...]:
+        """As the kubelet asks it: in the container, or by HTTP with whatever certificate."""
+        if probe.command:
+            return self._command(container, probe.command)
+        place = f"{probe.scheme.lower()}://{self.address}:{probe.port}{probe.path}"
+        return self.namespaces.inside("curl", "--silent", "--show-error", "--fail", "--insecure", place)
 
     def _command(self, container: Container, command: Sequence[str]) -> tuple[str, ...]:
         user = self.server.pod.user
@@ -287,6 +301,7 @@ def _layout(own: Path, name: str, hosts: Path, server: Server, roots: Mapping[st
         here = own / f"volume-{len(mounts)}"
         here.mkdir()
         for file, content in files.items():
+            (here / file).parent.mkdir(parents=True, exist_ok=True)
             (here / file).write_bytes(content)
             (here / file).chmod(mode)
             os.chown(here / file, 0, pod.user)
@@ -295,12 +310,13 @@ def _layout(own: Path, name: str, hosts: Path, server: Server, roots: Mapping[st
         mounts.append((here, path, writable))
 
     if pod.files:
-        folder(pod.files_path, {name: text.encode() for name, text in pod.files.items()}, 0o444)
+        files = {pod.paths.get(name, name): text.encode() for name, text in pod.files.items()}
+        folder(pod.files_path, files, 0o444)
     for each in pod.secrets:
         assert each.existing is None, f"secret {each.name} is kept by somebody else"
         texts = {name: text.encode() for name, text in each.files.items()}
         folder(each.path, {**texts, **each.binary}, _SECRET)
-    for path in (TMP, *pod.scratch, *([server.disk.path] if server.disk else [])):
+    for path in dict.fromkeys((TMP, *pod.scratch, *([server.disk.path] if server.disk else []))):
         folder(path, {}, 0, writable=True)
     script = ["set -eu"]
     for root in roots.values():
@@ -310,10 +326,13 @@ def _layout(own: Path, name: str, hosts: Path, server: Server, roots: Mapping[st
             if here.is_dir():
                 into.mkdir(parents=True, exist_ok=True)
             elif not into.exists():
+                into.parent.mkdir(parents=True, exist_ok=True)
                 into.touch()
             script.append(shlex.join(["mount", "--bind", str(here), str(into)]))
             if not writable:
                 script.append(shlex.join(["mount", "-o", "remount,bind,ro", str(into)]))
+        for place in ("proc", "dev"):
+            (root / place).mkdir(exist_ok=True)
         script += [
             shlex.join(["mount", "-t", "proc", "proc", f"{root}/proc"]),
             shlex.join(["mount", "--rbind", "/dev", f"{root}/dev"]),

@@ -102,8 +102,8 @@ class Container:
 class Pod:
     """What a pod is made of.
 
-    Every container sees ``files`` (settings, from the ConfigMap ``settings``) at ``files_path``, the ``secrets`` at theirs and
-    the ``scratch`` folders (path to size), which go with the pod. ``user`` is the numeric user and group that all run as,
+    Every container sees ``files`` (settings, from the ConfigMap ``settings``) at ``files_path``, where ``paths`` puts a file at a path
+    below it, the ``secrets`` at theirs and the ``scratch`` folders (path to size), which go with the pod. ``user`` is the numeric user and group that all run as,
     ``node_labels`` is what a node must have to be its.
     """
 
@@ -111,6 +111,7 @@ class Pod:
     prepare: tuple[Container, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     files_path: str = ""
+    paths: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretFiles, ...] = ()
     scratch: Mapping[str, str] = field(default_factory=dict)
     user: int = 1000
@@ -137,14 +138,13 @@ def spec(
     secret_names: Mapping[str, str],
     restart: str = "Always",
     disk: tuple[str, str] | None = None,
-    paths: Mapping[str, str] | None = None,
 ) -> PodSpecArgs:
     """The pod as Kubernetes takes it.
 
     ``settings`` names the ConfigMap with its files, ``secret_names`` the Secret of each of its secrets; ``disk`` is the volume
-    claim's name and path; ``paths`` puts a key of the ConfigMap at a path below ``files_path``.
+    claim's name and path.
     """
-    mounts, volumes = _volumes(pod, settings, secret_names, paths)
+    mounts, volumes = _volumes(pod, settings, secret_names)
     if disk is not None:
         mounts.append(VolumeMountArgs(name=disk[0], mount_path=disk[1]))
     return PodSpecArgs(
@@ -174,7 +174,7 @@ def encoded(binary: Mapping[str, bytes]) -> dict[str, pulumi.Output[str]] | None
 
 
 def _volumes(
-    pod: Pod, settings: str, secret_names: Mapping[str, str], paths: Mapping[str, str] | None
+    pod: Pod, settings: str, secret_names: Mapping[str, str]
 ) -> tuple[list[VolumeMountArgs], list[VolumeArgs]]:
     mounts, volumes = [], []
     for number, (path, size) in enumerate({TMP: "64Mi", **pod.scratch}.items()):
@@ -183,7 +183,7 @@ def _volumes(
             VolumeArgs(name=f"scratch-{number}", empty_dir=EmptyDirVolumeSourceArgs(size_limit=size))
         )
     if pod.files:
-        items = [KeyToPathArgs(key=key, path=path) for key, path in (paths or {}).items()]
+        items = [KeyToPathArgs(key=key, path=path) for key, path in pod.paths.items()]
         mounts.append(VolumeMountArgs(name="settings", mount_path=pod.files_path, read_only=True))
         volumes.append(
             VolumeArgs(

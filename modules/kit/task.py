@@ -111,6 +111,7 @@ class Run:
             ),
             files=self.program.data,
             files_path=MOUNT,
+            paths=self.program.paths,
             secrets=self.secrets,
             scratch=self.scratch,
             user=65532,
@@ -181,9 +182,7 @@ def _declare(
     names, secrets = server.declare_secrets(component, run.namespace, run.name, pod, inside)
     template = PodTemplateSpecArgs(
         metadata=ObjectMetaArgs(labels={**component.labels, PROGRAM: run.name}),
-        spec=pods.spec(
-            pod, settings=f"{run.name}-program", secret_names=names, restart=restart, paths=run.program.paths
-        ),
+        spec=pods.spec(pod, settings=f"{run.name}-program", secret_names=names, restart=restart),
     )
     return template, [*depends_on, settings, *secrets]
 
