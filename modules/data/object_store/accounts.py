@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from modules.data.object_store.config import BACKUPS, NAME, NAMESPACE, ObjectStore
-from modules.data.object_store.inside.desired import Backups, Desired, Tenant, Writer
+from modules.data.object_store.inside.desired import Backups, Desired, Folder, Tenant, Writer
 from modules.data.store import Bucket
 from modules.foundation.certificates.authority import Authority
 from modules.foundation.tenants import config as tenant_config
@@ -25,6 +25,7 @@ def desired(
     tenants: Sequence[tenant_config.Tenant],
     writers: Iterable[str],
     delete: Iterable[str],
+    folders: Iterable[str] = (),
 ) -> Desired:
     """All buckets, users and what they may do."""
     return Desired(
@@ -39,10 +40,16 @@ def desired(
         ),
         tenants=tuple(_tenant(store, credentials, each) for each in tenants if each.data.object_store),
         writers=tuple(_writer(store, credentials, each) for each in writers),
+        folders=tuple(folder(store, credentials, each) for each in folders),
         metrics=None if store.given else metrics(store, credentials),
         copier=copier(store, credentials) if store.copy_to and not store.given else None,
         delete=tuple(sorted(delete)),
     )
+
+
+def folder(store: ObjectStore, credentials: Credentials, name: str) -> Folder:
+    """The user of a service that keeps something in a folder of each tenant's bucket."""
+    return Folder(name, store.bucket(f"folder-{name}"), _key(store, credentials, f"folders/{name}"))
 
 
 def metrics(store: ObjectStore, credentials: Credentials) -> Writer:

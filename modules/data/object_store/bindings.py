@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from modules.data.object_store.config import NAME, ObjectStore
 from modules.data.object_store.inside.bindings import keys
-from modules.data.object_store.inside.desired import Tenant
+from modules.data.object_store.inside.desired import Folder, Tenant
 from modules.data.store import BINDING_PATH
 
 
@@ -28,6 +28,12 @@ def facts(store: ObjectStore, tenant: Tenant, bundle: str) -> dict[str, str]:
         **({} if store.given else {"ca.crt": bundle}),
     }
     return {**found, **keys(tenant.user, tenant.secret_key)} if tenant.secret_key else found
+
+
+def folder_files(store: ObjectStore, folder: Folder, bundle: str) -> dict[str, str]:
+    """The two files for a service of the platform, to be mounted where a tenant's binding is. The platform has to know the key."""
+    files = {"config": config_file(store), "credentials": keys(folder.user, folder.secret_key)["credentials"]}
+    return {**files, **({} if store.given else {"ca.crt": bundle})}
 
 
 def config_file(store: ObjectStore) -> str:

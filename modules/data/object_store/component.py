@@ -53,14 +53,17 @@ class ObjectStore(Component):
         context: StoreContext,
         tenants: Sequence[Tenant],
         writers: Mapping[str, str],
+        folders: Mapping[str, str] | None = None,
         callers: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """``writers`` are the stores whose backups go here, and their namespaces; ``callers`` other namespaces that may call it, with others' keys."""
+        """``writers`` are the stores whose backups go here, and their namespaces; ``folders`` those of tenants' buckets that a service of the
+        platform keeps something in, and its namespace; ``callers`` other namespaces that may call it, with others' keys."""
         super().__init__(name, owner=context.owner, opts=opts)
         self._config, self._context = config, context
         having = [tenant for tenant in tenants if tenant.data.object_store]
-        wanted = accounts.desired(config, context.credentials, having, writers, context.delete_data)
+        folders = folders or {}
+        wanted = accounts.desired(config, context.credentials, having, writers, context.delete_data, folders)
         here = [tenant for tenant in wanted.tenants if tenant.name in context.homes]
         bound: list[pulumi.Resource] = [
             store.binding(
@@ -69,7 +72,7 @@ class ObjectStore(Component):
             for each in here
         ]
         if context.shared:
-            self._declare_shared(wanted, [*writers.values(), *callers], here, bound)
+            self._declare_shared(wanted, [*writers.values(), *folders.values(), *callers], here, bound)
         self.register_outputs({"endpoint": config.endpoint})
 
     def _declare_shared(
@@ -246,7 +249,7 @@ class ObjectStore(Component):
     def _copy(self, to: config.Copy, wanted: desired.Desired) -> Run:
         """The copy of all buckets. Of its desired state it is given what says which are the platform's, and no key but its own."""
         place = {"endpoint": to.endpoint, "region": to.region, "bucket": to.bucket}
-        own = replace(wanted, tenants=(), writers=(), metrics=None, copier=None)
+        own = replace(wanted, tenants=(), writers=(), folders=(), metrics=None, copier=None)
         return Run(
             name="copy",
             namespace=NAMESPACE,

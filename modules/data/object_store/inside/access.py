@@ -83,6 +83,8 @@ def wanted_users(wanted: Desired) -> dict[str, tuple[str, policies.Policy]]:
     users = {each.user: (each.secret_key, policies.tenant(each.bucket)) for each in wanted.tenants}
     for each in wanted.writers:
         users[each.user] = (each.secret_key, policies.writer(wanted.backups.bucket, each.store))
+    for folder in wanted.folders:
+        users[folder.user] = (folder.secret_key, policies.folder(wanted.prefix, folder.folder))
     if wanted.metrics:
         users[wanted.metrics.user] = (wanted.metrics.secret_key, policies.metrics())
     if wanted.copier:

@@ -44,6 +44,15 @@ class Writer:
 
 
 @dataclass(frozen=True)
+class Folder:
+    """The user of a service of the platform that keeps something in a folder of each tenant's bucket."""
+
+    folder: str
+    user: str
+    secret_key: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True)
 class Backups:
     """The bucket of the backups; ``quota`` 0 sets no bound."""
 
@@ -64,6 +73,7 @@ class Desired:
     backups: Backups
     tenants: tuple[Tenant, ...] = ()
     writers: tuple[Writer, ...] = ()
+    folders: tuple[Folder, ...] = ()
     metrics: Writer | None = None
     copier: Writer | None = None
     delete: tuple[str, ...] = ()
@@ -82,6 +92,7 @@ class Desired:
                 "backups": Backups(**found["backups"]),
                 "tenants": tuple(Tenant(**each) for each in found["tenants"]),
                 "writers": tuple(Writer(**each) for each in found["writers"]),
+                "folders": tuple(Folder(**each) for each in found["folders"]),
                 "metrics": Writer(**found["metrics"]) if found["metrics"] else None,
                 "copier": Writer(**found["copier"]) if found["copier"] else None,
                 "delete": tuple(found["delete"]),

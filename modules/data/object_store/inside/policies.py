@@ -52,6 +52,16 @@ def writer(bucket: str, store: str) -> Policy:
     )
 
 
+def folder(prefix: str, name: str) -> Policy:
+    """All objects below a folder of every tenant's bucket, and their list; no older versions, so that what was overwritten or deleted can be
+    brought back."""
+    within = {"StringLike": {"s3:prefix": [f"{name}/*"]}}
+    return _policy(
+        {**_allow(("s3:ListBucket",), f"{prefix}*"), "Condition": within},
+        _allow((*_WRITE, "s3:DeleteObject"), f"{prefix}*/{name}/*"),
+    )
+
+
 def copier(prefix: str) -> Policy:
     """Read every bucket of the platform, for the copy of them, and put objects back. No delete: what is put back over something
     stays undoable, since the buckets keep versions."""
