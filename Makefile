@@ -17,7 +17,7 @@ export PYTHONUNBUFFERED := 1
 
 help:  ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|compute|training|policies"
+	@echo; echo "  PROFILE=local|local-full   CLUSTER=embedded|current   STACK=onprem|cloud|burst|local   WHAT=foundation|data|compute|training|tracking|policies"
 
 up: .venv/ready  ## from nothing to a converged platform (CLUSTER=current: on the kubeconfig's current context, after asking)
 ifeq ($(CLUSTER),current)
@@ -71,7 +71,7 @@ test: .venv/ready  ## everything: static checks, unit tests, then the platform o
 	@echo "[3/3] an embedded cluster from up to down, about 50 minutes, and meanwhile what needs an API server alone, told in .venv/servers.txt"
 	@$(MAKE) --no-print-directory --jobs=2 test-embedded test-servers
 
-SERVERS := tests/cluster/test_settings.py tests/cluster/test_object_store_servers.py tests/cluster/test_dataset_cache_servers.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py
+SERVERS := tests/cluster/test_settings.py tests/cluster/test_object_store_servers.py tests/cluster/test_dataset_cache_servers.py tests/cluster/test_tracking_server.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py
 
 test-embedded: .venv/ready
 	@LONGHOUSE_INSTANCE=longhouse-test $(PYTHON) -m pytest --capture=no --verbose --durations=25 \
@@ -105,7 +105,8 @@ generated: .venv/ready  ## write what is generated from the code: schema, refere
 lock: .venv/ready  ## pin every Python package with its hashes again, from pyproject.toml
 	@$(LOCK) --no-emit-package gssapi upstream/clients/requirements.in --output-file upstream/clients/requirements.lock
 	@$(LOCK) upstream/spark/requirements.in --output-file upstream/spark/requirements.lock
-	@$(LOCK) --no-emit-package gssapi upstream/training/requirements.in --output-file upstream/training/requirements.lock
+	@$(LOCK) --no-emit-package gssapi --excludes upstream/training/unused.txt upstream/training/requirements.in --output-file upstream/training/requirements.lock
+	@$(LOCK) --excludes upstream/tracking/unused.txt upstream/tracking/requirements.in --output-file upstream/tracking/requirements.lock
 	@$(LOCK) --no-emit-package gssapi upstream/earlier/requirements.in --output-file upstream/earlier/requirements.lock
 	@$(LOCK) --all-extras --group dev --no-emit-package gssapi --no-emit-package requests-gssapi --constraint upstream/clients/requirements.lock \
 		pyproject.toml upstream/clients/requirements.in --output-file requirements.lock

@@ -25,6 +25,7 @@ from modules.kit.names import DnsLabel, LabelValue, PoolName, TenantName
 from modules.kit.network import Reach
 from modules.kit.parts import Part, Stacks
 from modules.ml.tensorboard.config import TensorBoard
+from modules.ml.tracking.config import Tracking
 from modules.ml.training.config import Training
 from modules.ml.tuning.config import Engine, Tuning
 
@@ -104,6 +105,9 @@ class Profile(Model):
     tuning: Tuning | None = None
     """Tuning studies; null where the environment has none. With engine `optuna` they work for tenants that have a schema of MySQL."""
 
+    tracking: Tracking | None = None
+    """Tracking of experiments and models; null where the environment has none. Needs MySQL, and works for tenants that have a bucket."""
+
     tenants: FrozenMap[TenantName, Tenant] = Field(default_factory=dict)
     """Tenants of this environment by name. Each stands in a file of its own; here only what differs in this environment, `{}` for nothing."""
 
@@ -155,6 +159,13 @@ class Profile(Model):
             return ()
         return tuple(pool for pool in self.node_pools.values() if pool.local_ssd)
 
+    @property
+    def tracked(self) -> tuple[str, ...]:
+        """Tenants with a workspace: they have a bucket for its artifacts."""
+        if self.tracking is None or self.mysql is None or self.object_store is None:
+            return ()
+        return tuple(name for name, tenant in self.tenants.items() if tenant.data.object_store)
+
     def reaches(self, tenant: Tenant) -> tuple[Reach, ...]:
         """Where the tenant's pods call the stores that it has."""
         data = tenant.data
@@ -168,4 +179,5 @@ class Profile(Model):
             (self.dataset_cache, data.object_store),
             (self.mysql, data.mysql),
         )
-        return tuple(store.reach for store, share in pairs if store and share)
+        stores = tuple(store.reach for store, share in pairs if store and share)
+        return (*stores, self.tracking.reach) if self.tracking and tenant.name in self.tracked else stores

@@ -21,6 +21,7 @@ from modules.compute.spark import image as spark
 from modules.data.dataset_cache import image as dataset_cache
 from modules.data.object_store import settings as minio
 from modules.kit import clients
+from modules.ml.tracking import image as tracking
 from modules.ml.training import earlier, earlier_image
 from modules.ml.training import image as training
 from profiles.model import Profile
@@ -424,6 +425,14 @@ TRAINING_IMAGE = Image(
 )
 """What tenants' training jobs and the trials of their studies run in."""
 
+TRACKING_IMAGE = Image(
+    f"docker.io/{tracking.image()}",
+    packages=tracking.PACKAGES,
+    files=((Wheels(tracking.LIBRARIES), clients.PYTHON_PATH),),
+    seconds=90,
+)
+"""MLflow's server, which upstream's image has with all that its clients may need."""
+
 JOBSET = operator(part("jobset"), seconds=65)
 JOBSET_IMAGE = Image(
     f"registry.k8s.io/jobset/jobset:{JOBSET.version}", ((JOBSET, "/manager"),), entrypoint=("/manager",)
@@ -505,6 +514,7 @@ OWN_IMAGES = (
     SPARK_IMAGE,
     TRAINING_IMAGE,
     EARLIER_IMAGE,
+    TRACKING_IMAGE,
     DATASET_CACHE_IMAGE,
 )
 """Those that nobody else publishes: a real cluster pulls them from where their owner pushed them."""
@@ -531,7 +541,10 @@ EARLIER_IMAGES = (TRAINING_OPERATOR_IMAGE, MPI_OPERATOR_IMAGE, EARLIER_IMAGE)
 
 def wanted(profile: Profile) -> tuple[Image, ...]:
     """What a profile runs beside what every one does. The operators of the kinds of before take seven minutes to build, and few run them."""
-    cache = (DATASET_CACHE_IMAGE,) if profile.dataset_cache else ()
-    if profile.training is None:
-        return (*cache, *((TRAINING_IMAGE,) if profile.tuning else ()))
-    return (*cache, *TRAINING_IMAGES, *(EARLIER_IMAGES if profile.training.earlier_kinds else ()))
+    found: tuple[Image, ...] = (
+        *((DATASET_CACHE_IMAGE,) if profile.dataset_cache else ()),
+        *((TRACKING_IMAGE,) if profile.tracked else ()),
+    )
+    if profile.training is not None:
+        return (*found, *TRAINING_IMAGES, *(EARLIER_IMAGES if profile.training.earlier_kinds else ()))
+    return (*found, TRAINING_IMAGE) if profile.tuning else found

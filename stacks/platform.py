@@ -27,7 +27,7 @@ from modules.data.kafka.component import Kafka
 from modules.data.mysql.component import MySql
 from modules.data.object_store.accounts import backup_bucket
 from modules.data.object_store.component import ObjectStore
-from modules.data.store import StoreContext
+from modules.data.store import StoreContext, StoreNamespace
 from modules.foundation.admission.component import Admission
 from modules.foundation.certificates.authority import Authority
 from modules.foundation.certificates.component import Certificates
@@ -41,6 +41,9 @@ from modules.kit.crds import Crds
 from modules.kit.credentials import Credentials
 from modules.kit.parts import Part, StackName
 from modules.ml.tensorboard.component import TensorBoard
+from modules.ml.tracking import component as tracking
+from modules.ml.tracking.component import Tracking
+from modules.ml.tracking.config import FOLDER
 from modules.ml.training import defaults as training
 from modules.ml.training.component import Training
 from modules.ml.tuning.component import Tuning
@@ -103,7 +106,7 @@ def platform(profile: Profile, credentials: Credentials, part: Part | None = Non
         delete_data=frozenset(profile.departed),
         monitors=shared.monitors if shared else None,
     )
-    _stores(profile, context, on_cluster)
+    _data(profile, context, on_cluster)
     if profile.spark is not None:
         Spark(
             "spark",
@@ -189,22 +192,51 @@ def _shared(profile: Profile, credentials: Credentials, on_cluster: pulumi.Resou
     return _Shared(queueing.cohort, _monitors(profile, on_cluster))
 
 
-def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOptions) -> None:
-    """Every store that the environment has; the object store first, which the others' backups go to."""
+def _data(profile: Profile, context: StoreContext, opts: pulumi.ResourceOptions) -> None:
+    """Every store that the environment has, and what keeps its own in them."""
+    tracked = profile.tracking if profile.tracked else None
+    home = tracking.home(context, profile.tracked, opts) if tracked and context.shared else None
+    declared = _stores(profile, context, home, opts)
+    if tracked and profile.object_store and profile.mysql:
+        Tracking(
+            "tracking",
+            tracked,
+            context=context,
+            store=profile.object_store,
+            mysql=profile.mysql,
+            tenants=profile.tracked,
+            home=home,
+            after=declared,
+            opts=opts,
+        )
+
+
+def _stores(
+    profile: Profile,
+    context: StoreContext,
+    tracking_home: StoreNamespace | None,
+    opts: pulumi.ResourceOptions,
+) -> list[pulumi.Resource]:
+    """The object store first, which the others' backups go to. Gives what tracking waits for."""
     tenants = tuple(profile.tenants.values())
+    declared: list[pulumi.Resource] = []
+    services = {profile.tracking.database: tracking_home} if profile.tracking and tracking_home else {}
     if profile.object_store is not None:
         context = replace(
             context,
             backups=partial(backup_bucket, profile.object_store, context.credentials, context.authority),
         )
-        ObjectStore(
-            "object-store",
-            profile.object_store,
-            context=context,
-            tenants=tenants,
-            callers=[dataset_cache.NAME] if profile.dataset_cache else [],
-            writers=profile.backed_up,
-            opts=opts,
+        declared.append(
+            ObjectStore(
+                "object-store",
+                profile.object_store,
+                context=context,
+                tenants=tenants,
+                writers=profile.backed_up,
+                callers=[dataset_cache.NAME] if profile.dataset_cache else [],
+                folders={FOLDER: tracking_home.name} if tracking_home else {},
+                opts=opts,
+            )
         )
         if profile.dataset_cache is not None:
             DatasetCache(
@@ -223,7 +255,10 @@ def _stores(profile: Profile, context: StoreContext, opts: pulumi.ResourceOption
     if profile.kafka is not None:
         Kafka("kafka", profile.kafka, context=context, tenants=tenants, opts=opts)
     if profile.mysql is not None:
-        MySql("mysql", profile.mysql, context=context, tenants=tenants, opts=opts)
+        declared.append(
+            MySql("mysql", profile.mysql, context=context, tenants=tenants, services=services, opts=opts)
+        )
+    return declared
 
 
 def _spark_stores(profile: Profile, tenant: config.Tenant) -> Stores:
@@ -245,6 +280,7 @@ def _training_stores(profile: Profile, tenant: config.Tenant, authority: Authori
     return training.Stores(
         bucket=found.bucket.name if found.bucket else None,
         home=f"{places.uri()}/tenants/{tenant.name}" if found.hdfs else None,
+        tracked=tenant.name in profile.tracked,
         cache=training.Cache(dataset_cache.ENDPOINT, authority.bundle)
         if found.bucket and profile.cached
         else None,

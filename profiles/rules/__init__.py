@@ -26,6 +26,7 @@ from profiles.rules import (
     spark,
     stacks,
     tensorboard,
+    tracking,
     training,
     tuning,
 )
@@ -50,6 +51,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *training.RULES,
     *tensorboard.RULES,
     *tuning.RULES,
+    *tracking.RULES,
     *stacks.RULES,
 )
 """Every rule, in the order in which a profile is read."""

@@ -114,12 +114,14 @@ def mysql_connections_fit(profile: Profile) -> Iterator[Finding]:
     shares = {name: tenant.data.mysql for name, tenant in profile.tenants.items() if tenant.data.mysql}
     promised = sum(share.connections for share in shares.values())
     room = sizing.sizes(mysql).connections - sizing.PLATFORM_CONNECTIONS
+    if profile.tracking and profile.tracked:
+        room -= profile.tracking.database.connections
     if promised > room:
         yield Finding(
             (MYSQL, "memory"),
             f"has room for {room} connections of tenants, and they are promised {promised}",
             "write more memory, or fewer connections for the tenants",
-            tuple((TENANTS, name, "data", "mysql", "connections") for name in shares),
+            (("tracking",), *((TENANTS, name, "data", "mysql", "connections") for name in shares)),
         )
 
 

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from modules.data.store import BINDING_PATH
+from modules.ml.tracking import accounts as tracking
+from modules.ml.tracking.config import NAME as TRACKING
 from modules.ml.training.config import CHECKPOINTS, LOGS, CheckpointStore, TrainingShare
 
 CHECKPOINT_DIR: Final = "CHECKPOINT_DIR"
 LOG_DIR: Final = "TENSORBOARD_LOG_DIR"
-PER_JOB: Final = (CHECKPOINT_DIR, LOG_DIR)
-"""Places in which each job has one of its own, below its name."""
+EXPERIMENT: Final = "MLFLOW_EXPERIMENT_NAME"
+PER_JOB: Final = (CHECKPOINT_DIR, LOG_DIR, EXPERIMENT)
+"""Places, and the experiment, of which each job has its own, below its name."""
+
+EXPERIMENTS: Final = "training"
+"""First part of the name of each job's experiment."""
 
 OBJECT_STORE: Final = "object-store"
 HDFS: Final = "hdfs"
-BINDINGS: Final = (OBJECT_STORE, HDFS)
+BINDINGS: Final = (OBJECT_STORE, HDFS, TRACKING)
 """Secrets that each pod finds below ``/bindings``, where the tenant has them."""
 
 
@@ -32,17 +38,18 @@ class Cache:
 class Stores:
     """What of the platform a tenant's jobs are made ready for; None for what the tenant has not.
 
-    ``bucket`` is the bucket's name, ``home`` the tenant's home in HDFS (``hdfs://service/path``), ``tracking`` where runs are recorded.
+    ``bucket`` is the bucket's name, ``home`` the tenant's home in HDFS (``hdfs://service/path``), ``tracked`` says that it has MLflow,
+    ``cache`` where its nodes' copies of datasets are.
     """
 
     bucket: str | None = None
     home: str | None = None
-    tracking: str | None = None
+    tracked: bool = False
     cache: Cache | None = None
 
 
 def environment(stores: Stores, share: TrainingShare) -> dict[str, str]:
-    """Variables of every container of the tenant's jobs. Those of ``PER_JOB`` name the folder that all its jobs have theirs in."""
+    """Variables of every container of the tenant's jobs. Those of ``PER_JOB`` name what all its jobs have theirs in."""
     return {
         # A user without a name in the image has no home of its own there.
         "HOME": "/tmp",
@@ -55,7 +62,7 @@ def environment(stores: Stores, share: TrainingShare) -> dict[str, str]:
             if stores.cache
             else {}
         ),
-        **({"MLFLOW_TRACKING_URI": stores.tracking} if stores.tracking else {}),
+        **({**tracking.environment(), EXPERIMENT: EXPERIMENTS} if stores.tracked else {}),
     }
 
 
