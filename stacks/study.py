@@ -33,7 +33,7 @@ def rendered(study: Study, profile: Profile) -> Mapping[str, Any]:
     reference = image.image(profile.cluster.images)
     if profile.tuning.engine is Engine.KATIB:
         return katib.experiment(study, reference)
-    return jobs.driver(study, profile.tuning, reference)
+    return jobs.driver(study, profile.tuning, reference, tracked=study.tenant in profile.tracked)
 
 
 def main(arguments: list[str] | None = None) -> int:

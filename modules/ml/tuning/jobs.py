@@ -11,8 +11,9 @@ from modules.kit import labels, names, task
 from modules.kit.pods import TMP
 from modules.kit.quantities import cores
 from modules.kit.task import Program
+from modules.ml.tracking.config import NAME as TRACKING
 from modules.ml.tuning.config import ACCOUNT, PROGRAM, Tuning
-from modules.ml.tuning.inside.driver import GIVEN_UP
+from modules.ml.tuning.inside.driver import GIVEN_UP, TRACKED
 from modules.ml.tuning.inside.plan import STUDY, Parameter, Plan
 from modules.ml.tuning.study import CategoricalParameter, Store, Study
 
@@ -94,8 +95,8 @@ def plan(study: Study, image: str) -> Plan:
     )
 
 
-def driver(study: Study, config: Tuning, image: str) -> Mapping[str, Any]:
-    """The Job that runs a study with Optuna."""
+def driver(study: Study, config: Tuning, image: str, *, tracked: bool = False) -> Mapping[str, Any]:
+    """The Job that runs a study with Optuna. ``tracked`` says that the tenant has MLflow, where it is recorded too."""
 
     def of_pod(path: str) -> dict[str, Any]:
         return {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}
@@ -109,9 +110,10 @@ def driver(study: Study, config: Tuning, image: str) -> Mapping[str, Any]:
         "PYTHONPATH": task.MOUNT,
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        **({TRACKED: "1"} if tracked else {}),
     }
     most = max(config.cpu, "1", key=cores)
-    store = Store.MYSQL.value
+    bindings = [Store.MYSQL.value, *([TRACKING] if tracked else [])]
     container = {
         "name": "driver",
         "image": image,
@@ -128,7 +130,7 @@ def driver(study: Study, config: Tuning, image: str) -> Mapping[str, Any]:
         "volumeMounts": [
             {"name": "tmp", "mountPath": TMP},
             {"name": "program", "mountPath": task.MOUNT, "readOnly": True},
-            {"name": store, "mountPath": f"{BINDING_PATH}/{store}", "readOnly": True},
+            *({"name": each, "mountPath": f"{BINDING_PATH}/{each}", "readOnly": True} for each in bindings),
         ],
         "securityContext": _restricted(),
     }
@@ -141,7 +143,7 @@ def driver(study: Study, config: Tuning, image: str) -> Mapping[str, Any]:
                 "items": [{"key": key, "path": path} for key, path in DRIVER.paths.items()],
             },
         },
-        {"name": store, "secret": {"secretName": store}},
+        *({"name": each, "secret": {"secretName": each}} for each in bindings),
     ]
     kept = _kept()
     over = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [GIVEN_UP]}}

@@ -30,9 +30,13 @@ from modules.ml.tuning.inside.plan import (
     metric,
     outcome,
 )
+from modules.ml.tuning.inside.record import FAILED, FINISHED, Bound, Record, Recorder
 
 GIVEN_UP: Final = 3
 """Exit code of a study that is over without what it was to find: started again it would be no better."""
+
+TRACKED: Final = "STUDY_TRACKED"
+"""Variable of a driver whose tenant has MLflow."""
 
 _PAUSE_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 600.0
@@ -79,6 +83,9 @@ class Ledger(Protocol):
 
     def best(self) -> tuple[Trial, float] | None:
         """The best so far."""
+
+    def records(self) -> Sequence[Record]:
+        """All trials, for MLflow."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +147,14 @@ class Cluster:
 
 @dataclass
 class Driver:
-    """One study. ``say`` prints what happens."""
+    """One study. ``say`` prints what happens; ``recorder`` is None where the tenant has no MLflow."""
 
     plan: Plan
     ledger: Ledger
     cluster: Cluster
     owner: Owner
     say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
+    recorder: Recorder | None = None
 
     def step(self) -> bool:
         """Look once, and do what there is to do. Whether there will be more.
@@ -181,6 +189,33 @@ class Driver:
         for trial in self.ledger.open():
             self.cluster.delete(job_name(self.plan, trial))
             self.ledger.failed(trial, Failed("was not waited for"))
+        self._close(FAILED)
+
+    def conclude(self) -> int:
+        """Say what was found; gives the exit code."""
+        best, tally = self.ledger.best(), self.ledger.tally()
+        self._close(FINISHED if best else FAILED)
+        if best is None:
+            print("error: no trial came to anything", file=sys.stderr)
+            return GIVEN_UP
+        trial, value = best
+        facts = {
+            "study": self.plan.name,
+            "trials": tally.succeeded,
+            "best": {"trial": trial.number, self.plan.metric: value, "parameters": dict(trial.parameters)},
+        }
+        self.say(json.dumps(facts))
+        return 0
+
+    def record(self) -> None:
+        """Let MLflow know what the ledger knows."""
+        if self.recorder:
+            self.recorder.follow(self.ledger.records())
+
+    def _close(self, status: str) -> None:
+        if self.recorder:
+            best = self.ledger.best()
+            self.recorder.close(self.ledger.records(), best[0].number if best else None, status)
 
     def _look_at(self, trial: Trial, job: Mapping[str, Any] | None) -> None:
         if job is None and not trial.submitted:
@@ -243,6 +278,7 @@ def run(
     while True:
         try:
             more = driver.step()
+            driver.record()
             last = time.monotonic()
         except StudyError as problem:
             driver.end()
@@ -254,24 +290,8 @@ def run(
             driver.say(f"waiting: {problem}")
             more = True
         if not more:
-            return conclude(driver)
+            return driver.conclude()
         pause(_PAUSE_SECONDS)
-
-
-def conclude(driver: Driver) -> int:
-    """Say what was found; gives the exit code."""
-    best, tally = driver.ledger.best(), driver.ledger.tally()
-    if best is None:
-        print("error: no trial came to anything", file=sys.stderr)
-        return GIVEN_UP
-    trial, value = best
-    facts = {
-        "study": driver.plan.name,
-        "trials": tally.succeeded,
-        "best": {"trial": trial.number, driver.plan.metric: value, "parameters": dict(trial.parameters)},
-    }
-    driver.say(json.dumps(facts))
-    return 0
 
 
 def main() -> int:
@@ -285,7 +305,10 @@ def main() -> int:
         print(f"error: {problem}", file=sys.stderr)
         return GIVEN_UP
     owner = Owner(os.environ["STUDY_JOB"], os.environ["STUDY_JOB_UID"])
-    return run(Driver(plan, book, Cluster(ApiServer(), plan.name), owner), (OSError, *ledger.AWAY))
+    driver = Driver(plan, book, Cluster(ApiServer(), plan.name), owner)
+    if TRACKED in os.environ:
+        driver.recorder = Recorder(plan, Bound(), driver.say)
+    return run(driver, (OSError, *ledger.AWAY))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from modules.ml.tuning.inside import record
 from modules.ml.tuning.inside.driver import StudyError, Tally
 from modules.ml.tuning.inside.plan import Failed, Parameter, Plan, Trial
+from modules.ml.tuning.inside.record import Record
 
 BINDING: Final = Path("/bindings/mysql")
 SUFFIX: Final = "_tuning"
@@ -35,6 +37,13 @@ AWAY: Final = (optuna.exceptions.StorageInternalError, SQLAlchemyError, pymysql.
 _SPACE, _POINT, _WHY, _KILLED, _SUBMITTED, _VOID = "space", "point", "why", "killed", "submitted", "void"
 _FIXED: Final = "fixed_params"
 """Where Optuna keeps the parameters of a trial that was put into its queue."""
+
+_STATUS: Final = {
+    TrialState.RUNNING: record.RUNNING,
+    TrialState.COMPLETE: record.FINISHED,
+    TrialState.FAIL: record.FAILED,
+}
+"""How a trial is, as MLflow calls it."""
 
 
 def opened(plan: Plan, binding: Path = BINDING) -> Book:
@@ -142,6 +151,20 @@ class Book:
         found = self.study.best_trial
         assert found.value is not None
         return Trial(found.number, self._parameters(found.params), True), found.value
+
+    def records(self) -> Sequence[Record]:
+        """All trials, for MLflow: but for those that were put aside, and those that nobody has begun."""
+        return [
+            Record(
+                each.number,
+                self._parameters(each.params),
+                _STATUS[each.state],
+                each.value if each.state is TrialState.COMPLETE else None,
+                str(each.user_attrs.get(_WHY, "")),
+            )
+            for each in self._trials(*_STATUS)
+            if _VOID not in each.user_attrs and len(each.params) == len(self.plan.parameters)
+        ]
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         found: list[FrozenTrial] = self.study.get_trials(deepcopy=False, states=states or None)
