@@ -181,10 +181,12 @@ class Live:
         memory: str = "256Mi",
         cpu: str = "500m",
         secrets: Mapping[str, str] | None = None,
+        environment: Sequence[Mapping[str, str]] = (),
     ) -> Iterator[Pod]:
         """A pod of the tenant with the stores' client libraries and its own bindings to them, for as long as the body runs.
 
-        ``image`` is another one to run in, such as a store's own; ``secrets`` are other bindings than its own, by store.
+        ``image`` is another one to run in, such as a store's own; ``secrets`` are other bindings than its own, by store; ``environment`` are
+        further variables.
         """
         main = container(["sleep", "infinity"], memory=memory)
         main["resources"] = {
@@ -192,7 +194,7 @@ class Live:
             "limits": {"cpu": cpu, "memory": memory},
         }
         main["image"] = image or clients.image()
-        main["env"] = [{"name": "PYTHONPATH", "value": clients.PYTHON_PATH}]
+        main["env"] = [{"name": "PYTHONPATH", "value": clients.PYTHON_PATH}, *environment]
         main["volumeMounts"] = [
             {"name": store, "mountPath": f"{BINDINGS}/{store}", "readOnly": True} for store in stores
         ]

@@ -24,7 +24,8 @@ NCCL = {"a100": {"NCCL_SOCKET_IFNAME": "eth1"}}
 TENANTS = {
     "atlas": defaults.environment(Stores("longhouse-atlas"), TrainingShare()),
     "borealis": defaults.environment(
-        Stores(home="hdfs://longhouse/tenants/borealis"), TrainingShare(checkpoints=CheckpointStore.HDFS)
+        Stores(home="hdfs://longhouse/tenants/borealis", tracked=True),
+        TrainingShare(checkpoints=CheckpointStore.HDFS),
     ),
 }
 
@@ -118,9 +119,10 @@ class TestPods:
         assert {name: each["optional"] for name, each in secrets.items()} == {
             "object-store": True,
             "hdfs": True,
+            "tracking": True,
         }
         mounts = {each["name"]: each["mountPath"] for each in found["containers"][0]["volumeMounts"]}
-        assert mounts == {"object-store": "/bindings/object-store", "hdfs": "/bindings/hdfs"}
+        assert mounts == {name: f"/bindings/{name}" for name in ("object-store", "hdfs", "tracking")}
 
     def test_what_a_pod_says_itself_stays(self, server: ApiServer) -> None:
         own = {"name": "CHECKPOINT_DIR", "value": "s3://elsewhere/x"}
@@ -140,7 +142,7 @@ class TestPods:
         assert node["volumeMounts"][0] == mount
         assert node["securityContext"] == context
         assert (found["securityContext"]["runAsUser"], found["securityContext"]["runAsGroup"]) == (5, 1000)
-        assert [each["name"] for each in found["volumes"]] == ["data", "object-store", "hdfs"]
+        assert [each["name"] for each in found["volumes"]] == ["data", "object-store", "hdfs", "tracking"]
 
     def test_every_container_gets_them(self, server: ApiServer) -> None:
         two = [{"name": name, "image": "x"} for name in ("node", "beside")]
@@ -149,13 +151,20 @@ class TestPods:
         for each in (*found["containers"], *found["initContainers"]):
             assert variables(each)["HOME"] == "/tmp"
             assert each["securityContext"]["runAsNonRoot"] is True
-            assert len(each["volumeMounts"]) == 2
+            assert len(each["volumeMounts"]) == 3
 
     def test_a_tenant_may_keep_checkpoints_in_hdfs(self, server: ApiServer) -> None:
         env = variables(taken(server, tenant="borealis")["containers"][0])
         assert env["CHECKPOINT_DIR"] == "hdfs://longhouse/tenants/borealis/checkpoints/digits"
         assert env["KRB5_CLIENT_KTNAME"] == "FILE:/bindings/hdfs/keytab"
         assert not {"AWS_CONFIG_FILE", "TENSORBOARD_LOG_DIR"} & env.keys()
+
+    def test_mlflows_clients_find_the_tenants_binding(self, server: ApiServer) -> None:
+        env = variables(taken(server, tenant="borealis")["containers"][0])
+        assert env["MLFLOW_TRACKING_URI"] == "https://tracking.tracking.svc:5000"
+        assert env["MLFLOW_TRACKING_SERVER_CERT_PATH"] == "/bindings/tracking/ca.crt"
+        assert env["NETRC"] == "/bindings/tracking/netrc"
+        assert env["MLFLOW_EXPERIMENT_NAME"] == "training/digits"
 
     @pytest.mark.parametrize(("pool", "found"), [("a100", "eth1"), ("general", None), ("", None)])
     def test_a_pod_gets_the_variables_of_the_pool_that_the_queue_chose(

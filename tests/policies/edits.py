@@ -121,8 +121,8 @@ MODULES: Final = (
         program=(
             Text(
                 _PLATFORM,
-                "            writers=profile.backed_up,\n            opts=opts,\n",
-                "            writers=profile.backed_up,\n"
+                "            folders={FOLDER: tracking_home.name} if tracking_home else {},\n                opts=opts,\n",
+                "            folders={FOLDER: tracking_home.name} if tracking_home else {},\n"
                 '            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=pulumi.ComponentResource("longhouse:data:Stores", "stores", None, opts))),\n',
             ),
         ),

@@ -12,7 +12,10 @@ from profiles import reference, schema
 from profiles.__main__ import main, written
 from profiles.load import load, names
 
-NEED_PODS = ("hdfs", "kafka", "cassandra", "object_store", "mysql", "spark", "flink", "training", "tuning")
+NEED_PODS = (
+    *("hdfs", "kafka", "cassandra", "object_store", "mysql"),
+    *("spark", "flink", "training", "tuning", "tracking"),
+)
 Output = pytest.CaptureFixture[str]
 
 

@@ -71,7 +71,10 @@ def test_the_simulated_profile_is_local_without_what_needs_a_pod() -> None:
     local, simulated = load("local"), load("local-simulated")
     assert simulated.admission.webhooks is WebhookFailure.IGNORE
     absent = dict.fromkeys(
-        ("hdfs", "kafka", "cassandra", "object_store", "mysql", "spark", "flink", "training", "tuning")
+        (
+            *("hdfs", "kafka", "cassandra", "object_store", "mysql"),
+            *("spark", "flink", "training", "tuning", "tracking"),
+        )
     )
     assert {key: getattr(simulated, key) for key in absent} == absent
     changed = {"name": "", "description": "", "admission": local.admission, **absent}

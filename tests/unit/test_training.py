@@ -302,8 +302,12 @@ class TestDefaults:
 
     def test_runs_are_recorded_where_there_is_something_to_record_them(self) -> None:
         assert "MLFLOW_TRACKING_URI" not in defaults.environment(Stores("b"), TrainingShare())
-        found = defaults.environment(Stores("b", tracking="http://tracking"), TrainingShare())
-        assert found["MLFLOW_TRACKING_URI"] == "http://tracking"
+        found = defaults.environment(Stores("b", tracked=True), TrainingShare())
+        assert found["MLFLOW_TRACKING_URI"] == "https://tracking.tracking.svc:5000"
+        assert found["MLFLOW_TRACKING_SERVER_CERT_PATH"] == "/bindings/tracking/ca.crt"
+        assert found["NETRC"] == "/bindings/tracking/netrc", (
+            "name and password are in a file, not among the variables"
+        )
 
     def test_no_secret_is_among_them(self) -> None:
         stores = Stores("b", "hdfs://longhouse/tenants/atlas")
@@ -391,7 +395,7 @@ class TestComponent:
 class TestSandbox:
     def test_the_earlier_operators_are_built_for_a_profile_that_runs_them_and_for_no_other(self) -> None:
         def wanted(profile: str) -> set[str]:
-            return {each.name for each in images.wanted(load(profile))}
+            return {each.name for each in images.wanted(load(profile))} - {images.TRACKING_IMAGE.name}
 
         before = {each.name for each in images.EARLIER_IMAGES}
         assert wanted("local") == {each.name for each in images.TRAINING_IMAGES}

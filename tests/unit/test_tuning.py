@@ -22,6 +22,7 @@ from modules.ml.tuning.config import Tuning as Config
 from modules.ml.tuning.inside import driver, plan
 from modules.ml.tuning.inside.driver import Driver, StudyError, Tally, run
 from modules.ml.tuning.inside.plan import Failed, Owner, Parameter, Plan, Succeeded, Trial
+from modules.ml.tuning.inside.record import Record
 from modules.ml.tuning.study import Study
 from tests.conftest import Recording, record
 from tests.unit.examples import CLUSTER, CREDENTIALS
@@ -330,6 +331,18 @@ class Memory:
             return None
         number = min(self.values, key=lambda each: self.values[each])
         return self.trials[number], self.values[number]
+
+    def records(self) -> Sequence[Record]:
+        return [
+            Record(
+                number,
+                trial.parameters,
+                "FINISHED" if number in self.values else "FAILED" if number in self.failures else "RUNNING",
+                self.values.get(number),
+                self.failures[number].why if number in self.failures else "",
+            )
+            for number, trial in self.trials.items()
+        ]
 
 
 @dataclass
