@@ -55,6 +55,41 @@ TENANTS = (ATLAS, BOREALIS, WITHOUT)
 WRITERS = {"kafka": "kafka", "mysql": "mysql"}
 
 
+class TestFolders:
+    """What a service of the platform keeps in each tenant's bucket."""
+
+    def test_its_user_opens_that_folder_alone_and_no_older_versions(self) -> None:
+        listing, objects = policies.folder("s-", "mlflow")["Statement"]
+        assert (listing["Action"], listing["Condition"]) == (
+            ["s3:ListBucket"],
+            {"StringLike": {"s3:prefix": ["mlflow/*"]}},
+        )
+        assert objects["Resource"] == ["arn:aws:s3:::s-*/mlflow/*"]
+        assert not [each for each in objects["Action"] if "Version" in each]
+
+    def test_the_key_is_derived_where_the_platform_may_choose_keys(self) -> None:
+        ours, given = (accounts.folder(each, CREDENTIALS, "mlflow") for each in (ONE, GIVEN))
+        assert ours.user == "longhouse-folder-mlflow"
+        assert (ours.secret_key == "", given.secret_key) == (False, "")
+
+    def test_the_service_may_call(self) -> None:
+        def callers(folders: dict[str, str]) -> str:
+            found = record(
+                lambda: ObjectStore(
+                    "object-store",
+                    ONE,
+                    context=store_context("atlas"),
+                    tenants=[ATLAS],
+                    writers={},
+                    folders=folders,
+                )
+            )
+            return repr(found.one("networking.k8s.io/v1:NetworkPolicy", "allow-clients").spec.ingress)
+
+        assert "tracking" in callers({"mlflow": "tracking"})
+        assert "tracking" not in callers({})
+
+
 def declared(config: Config = ONE, **fields: Any) -> Recording:
     return record(
         lambda: ObjectStore(

@@ -15,7 +15,7 @@ from moto import mock_aws
 from modules.data.object_store.inside import access, buckets, policies
 from modules.data.object_store.inside.access import Said
 from modules.data.object_store.inside.buckets import Buckets
-from modules.data.object_store.inside.desired import Backups, Desired, Tenant, Writer
+from modules.data.object_store.inside.desired import Backups, Desired, Folder, Tenant, Writer
 from modules.data.object_store.inside.iam_accounts import GivenAccounts, IamAccounts
 
 ATLAS = Tenant("atlas", "tenant-atlas", "s-atlas", "s-tenant-atlas", 1000, 3, "key-of-atlas")
@@ -195,6 +195,12 @@ class TestIam:
         aws.run(WANTED)
         assert policies.same(aws.policy("s-backup-kafka"), policies.writer("s-backups", "kafka"))
         assert not aws.iam.list_access_keys(UserName="s-backup-kafka")["AccessKeyMetadata"]
+
+    def test_a_service_has_a_folder_of_tenants_buckets_for_as_long_as_it_is_wanted(self, aws: Aws) -> None:
+        aws.run(replace(WANTED, folders=(Folder("mlflow", "s-folder-mlflow"),)))
+        assert policies.same(aws.policy("s-folder-mlflow"), policies.folder("s-", "mlflow"))
+        aws.run(WANTED)
+        assert "s-folder-mlflow" not in aws.users()
 
     def test_a_policy_that_was_widened_by_hand_is_narrowed_again(self, aws: Aws) -> None:
         aws.run(WANTED)

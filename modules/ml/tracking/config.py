@@ -27,7 +27,7 @@ SHORTEST: Final = 2
 """Characters of a workspace's name at least."""
 
 WORKER_MEMORY: Final = "320Mi"
-"""What a process of a server takes: 225 MiB at rest, and what requests hold meanwhile (docs/tracking.md)."""
+"""What a process of a server takes: 190 MiB once it has started (docs/tracking.md), and what requests hold meanwhile."""
 
 POOL: Final = 2
 POOL_OVERFLOW: Final = 1
