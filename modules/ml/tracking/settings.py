@@ -59,7 +59,7 @@ def environment(store: ObjectStore) -> Mapping[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_WORKSPACES": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(f"{each}:{PORT}" for each in NAMES),
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join((*(f"{each}:{PORT}" for each in NAMES), "localhost:*")),
         "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX": _SOURCES,
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(POOL),
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(POOL_OVERFLOW),
