@@ -55,6 +55,7 @@ def pod(config: TensorBoard, bucket: str, registry: str | None) -> Pod:
         containers=(container,),
         files=PROGRAM.data,
         files_path=task.MOUNT,
+        paths=PROGRAM.paths,
         secrets=(SecretFiles(_STORE, _BINDING, existing=_STORE),),
         user=image.USER,
         grace_seconds=5,

@@ -90,7 +90,6 @@ class TensorBoard(Component):
                         pod,
                         settings=SETTINGS,
                         secret_names={each.name: each.existing or "" for each in pod.secrets},
-                        paths=board.PROGRAM.paths,
                     ),
                 ),
             ),
