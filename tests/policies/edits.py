@@ -68,7 +68,8 @@ _TRAINING: Final = (
 )
 _KINDS: Final = (*_MONITORS, *_JOBS, _RUNTIMES)
 """Kinds that come without a chart, from `modules/kit/crds.py`."""
-_CACHE: Final = "Namespace dataset-cache"
+_SERVICES: Final = ("Namespace dataset-cache", "Namespace tracking")
+"""Namespaces of what keeps something in the stores."""
 
 
 def _data(tenant: str, store: str, **share: Any) -> dict[str, Any]:
@@ -327,7 +328,7 @@ CLUSTER: Final = (
             "Namespace kueue-system",
             *_SPARK,
             *_TRAINING,
-            _CACHE,
+            *_SERVICES,
         ),
     ),
 )
@@ -336,7 +337,7 @@ SWITCHED: Final = (
     Edit(
         "the stack has another profile, one without stores",
         program=(Text(f"stacks/Pulumi.{STACK}.yaml", f"profile: {PROFILE}", "profile: local-simulated"),),
-        refused=deleted(*_STORE_NAMESPACES, *_STORES, *_SPARK, *_TRAINING, _CACHE),
+        refused=deleted(*_STORE_NAMESPACES, *_STORES, *_SPARK, *_TRAINING, *_SERVICES),
     ),
 )
 

@@ -217,7 +217,7 @@ def test_a_waiver_lets_what_it_names_go_while_it_lasts_and_nothing_else(previewe
         for key in ("object_store.bucket_prefix", "hdfs.datanodes", "hdfs.trash_hours")
     )
     edits = (
-        Edit("stores and a tenant go", {"kafka": None, "cassandra": None, "mysql": None, "tuning": None, "tenants": {"borealis": None}}),
+        Edit("stores and a tenant go", {"kafka": None, "cassandra": None, "mysql": None, "tuning": None, "tracking": None, "tenants": {"borealis": None}}),
         Edit("and some settings", {"hdfs": {"trash_hours": 1, "datanodes": {"count": 1}, "replication": 1}, "object_store": {"bucket_prefix": "tribe-"}}),
     )  # fmt: skip
     found = previewed(
@@ -249,6 +249,7 @@ def test_a_waiver_lets_what_it_names_go_while_it_lasts_and_nothing_else(previewe
         ("LH-S-001", "StatefulSet cassandra/cassandra"),
         ("LH-S-001", "Namespace mysql"),
         ("LH-S-001", "StatefulSet mysql/mariadb"),
+        ("LH-S-001", "Namespace tracking"),
         ("LH-S-001", "Namespace tenant-borealis"),
         ("LH-P-002", servers),
     }
