@@ -404,7 +404,7 @@ class TestSandbox:
         assert not wanted("local-simulated")
 
     def test_studies_without_training_have_their_image_all_the_same(self) -> None:
-        alone = load("local").model_copy(update={"training": None})
+        alone = load("local").model_copy(update={"training": None, "tracking": None})
         assert images.wanted(alone) == (images.TRAINING_IMAGE,)
         assert not images.wanted(alone.model_copy(update={"tuning": None}))
 
