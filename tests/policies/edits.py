@@ -305,7 +305,7 @@ TRAPS: Final = (
         program=(
             Text("modules/kit/server.py", "        volume_claim_templates=[_claim(server.disk)] if server.disk else None,\n", "        volume_claim_templates=[_claim(server.disk)] if server.disk else None,\n        persistent_volume_claim_retention_policy={\"when_deleted\": \"Delete\"},\n"),
         ),
-        refused=tuple(Refusal("LH-S-002", each, _KEPT) for each in (*_STORES, "StatefulSet hdfs/realm", "StatefulSet mysql/exporter")),
+        refused=tuple(Refusal("LH-S-002", each, _KEPT) for each in (*_STORES, "StatefulSet hdfs/realm", "StatefulSet mysql/exporter", "StatefulSet tracking/mlflow")),
     ),
 )  # fmt: skip
 

@@ -217,7 +217,7 @@ def test_without_digests_nothing_is_touched(recorded: Callable[[Callable[[], obj
 
 
 def test_an_image_of_the_platforms_own_stands_in_the_lock_under_the_hash_of_what_is_in_it() -> None:
-    made = {each.reference for each in (*built.PLATFORM_IMAGES, *built.wanted(load("local")))}
+    made = {each.reference for each in (*built.PLATFORM_IMAGES, *built.wanted(load("local-full")))}
     own = {each.rpartition("/")[2] for each in made if f"/{clients.REPOSITORY}/" in each}
     locked = {
         each.rpartition("/")[2]

@@ -16,12 +16,15 @@ WITH_STORES = tuple(name for name in names() if name != "local-simulated")
 LOCAL_LIMIT_GIB = 5
 """Most memory that the local profile's stores may ever take together: a laptop of 16 GiB has to do more than store."""
 
+SERVICES = frozenset({"tracking"})
+"""What keeps all of its own in the stores: it runs as they do, and has no backup but theirs."""
+
 LEAST_SECRET = 16
 """Characters from which on a Secret's value is a secret, and not a name, a port or a flag that stands elsewhere too."""
 
 
-def stores(profile: str) -> frozenset[str]:
-    """The namespaces of the stores."""
+def data_plane(profile: str) -> frozenset[str]:
+    """The namespaces of the stores, and of what keeps its own in them."""
     homes = declared(profile).of("core/v1:Namespace")
     return frozenset(
         home.object_name
@@ -30,9 +33,14 @@ def stores(profile: str) -> frozenset[str]:
     )
 
 
+def stores(profile: str) -> frozenset[str]:
+    """The namespaces of the stores."""
+    return data_plane(profile) - SERVICES
+
+
 def servers(profile: str) -> list[Declared]:
     found = declared(profile).of("apps/v1:StatefulSet") + declared(profile).of("apps/v1:Deployment")
-    return [each for each in found if each.metadata.namespace in stores(profile)]
+    return [each for each in found if each.metadata.namespace in data_plane(profile)]
 
 
 def containers(server: Declared) -> list[Any]:
@@ -42,7 +50,8 @@ def containers(server: Declared) -> list[Any]:
 
 def test_the_local_profile_has_all_five_stores_and_the_simulated_one_has_none() -> None:
     assert stores("local") == {"hdfs", "kafka", "cassandra", "object-store", "mysql"}
-    assert not stores("local-simulated")
+    assert data_plane("local") == stores("local") | SERVICES
+    assert not data_plane("local-simulated")
 
 
 def test_the_local_stores_never_take_more_memory_than_a_laptop_has_to_spare() -> None:
@@ -72,13 +81,13 @@ class TestEveryServer:
             assert selector in budgets, each.object_name
 
     def test_has_its_metrics_read(self, profile: str) -> None:
-        """Its own, or those that an exporter beside it asks it for. MIT's KDC has none; that it answers is its readiness."""
+        """Its own, or those that an exporter beside it asks it for. MIT's KDC has none, nor has MLflow; that they answer is their readiness."""
         monitored = {
             (each.metadata.namespace, *sorted(each.spec.selector.matchLabels.items()))
             for each in declared(profile).of("monitoring.coreos.com/v1:PodMonitor")
         }
         for each in servers(profile):
-            if each.object_name == "realm":
+            if each.object_name == "realm" or each.metadata.namespace in SERVICES:
                 continue
             namespace = each.metadata.namespace
             selector = (namespace, *sorted(each.spec.selector.matchLabels.items()))

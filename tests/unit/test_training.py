@@ -586,7 +586,7 @@ class TestLibrary:
             return "192.0.2.1"
 
         monkeypatch.setattr(longhouse_training, "_answering", answering)
-        monkeypatch.setattr(longhouse_training.os, "execvp", lambda program, words: began.append(words))
+        monkeypatch.setattr(os, "execvp", lambda program, words: began.append(words))
         words = ["sh", "-x", "python3", "s3://b/jobs/sums.py"]
         longhouse_training.main(words)
         assert asked == hosts
