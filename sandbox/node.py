@@ -17,12 +17,13 @@ from pathlib import Path
 import tomli_w
 import yaml
 
+from modules.kit.labels import PREFIX
 from sandbox import control_plane, machine
 from sandbox.control_plane import ControlPlane
 from sandbox.namespaces import Namespaces
 from sandbox.places import BIN, INSTANCE, KUBECONFIG, LOGS, STATE
 from sandbox.process import Process
-from sandbox.shell import succeeds, wait_until
+from sandbox.shell import run, succeeds, wait_until
 
 NAME = "longhouse"
 """The node's name."""
@@ -78,6 +79,7 @@ class RealNode:
             f"--hostname-override={NAME}", f"--node-ip={self.namespaces.address}", f"--node-labels={labels}",
         )  # fmt: skip
         wait_until("the node is ready", self.ready, 90, Process("kubelet").log)
+        self._label()
         self._ensure("kube-proxy", f"--config={_HOME}/kube-proxy.yaml")
         self._ensure(
             "kube-router", kubeconfig, f"--hostname-override={NAME}", f"--service-cluster-ip-range={self.plane.service_cidr}",
@@ -93,6 +95,14 @@ class RealNode:
             BIN / "kubectl", f"--kubeconfig={KUBECONFIG}", "wait", "--for=condition=Ready",
             f"node/{NAME}", "--timeout=1s",
         )  # fmt: skip
+
+    def _label(self) -> None:
+        """Give the node its pool's labels again: kubelet sets them when the node is new and never after."""
+        kubectl = (BIN / "kubectl", f"--kubeconfig={KUBECONFIG}")
+        there = json.loads(run(*kubectl, "get", "node", NAME, "--output=jsonpath={.metadata.labels}"))
+        gone = [f"{key}-" for key in there if key.startswith(PREFIX) and key not in self.labels]
+        given = [f"{key}={value}" for key, value in sorted(self.labels.items())]
+        run(*kubectl, "label", "node", NAME, "--overwrite", *given, *gone)
 
     def _ensure(self, name: str, *arguments: str) -> None:
         # The node's own PATH: containerd finds its shim and runc there, kube-proxy and kube-router iptables and ipset.

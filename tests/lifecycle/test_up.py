@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
+from modules.foundation.gpu_pools import placement
+from modules.kit import labels
+from profiles.load import load
+from sandbox.node import NAME
 from tests.lifecycle.journey import CORE, PROFILE, Journey
 from tests.live import TIMEOUT
 
@@ -60,7 +65,13 @@ def test_a_deployment_whose_pulumi_was_killed_half_way_converges_when_it_is_run_
 
 
 def test_the_stores_join_a_platform_that_runs(journey: Journey) -> None:
+    """And the node, whose pool may have changed since, has its pool's labels."""
+    words = ("label", "node", NAME, f"{labels.SITE}-", f"{labels.LOCAL_SSD}-", f"{labels.REGION}=elsewhere")
+    assert journey.kubectl(*words).returncode == 0
     assert journey.sandbox("up", f"--profile={PROFILE}") == 0
+    node = json.loads(journey.kubectl("get", "node", NAME, "--output=json").stdout)["metadata"]
+    ours = {key: value for key, value in node["labels"].items() if key.startswith(labels.PREFIX)}
+    assert ours == placement.labels(load(PROFILE).node_pools["general"])
     missing = journey.resources - frozenset(journey.ids())
     assert not missing, f"what was there is gone: {sorted(missing)}"
 
