@@ -146,9 +146,11 @@ _EVERY_TAINT: Final = over_pods(
     )
 )
 
+# An empty value is as `void`; the launcher of an MPIJob has one.
 _DEVICES: Final = over_pods(
     forbid(
-        _ENV["name"].eq("NVIDIA_VISIBLE_DEVICES") & ~_ENV["value"].among(("void", "none")),
+        _ENV["name"].eq("NVIDIA_VISIBLE_DEVICES")
+        & (_ENV["valueFrom"].filled | (_ENV["value"].filled & ~_ENV["value"].among(("void", "none")))),
         WHERE, " sets NVIDIA_VISIBLE_DEVICES",
         over=[CONTAINERS, each(_ENV, BODY["env"])],
     )
