@@ -592,6 +592,22 @@ class TestLibrary:
         assert asked == hosts
         assert began == [words]
 
+    @pytest.mark.parametrize(
+        ("hosts", "rank"),
+        [("OMPI_MCA_orte_default_hostfile", "OMPI_COMM_WORLD_RANK"), ("HYDRA_HOST_FILE", "PMI_RANK")],
+    )
+    def test_what_a_launcher_has_started_waits_for_nobody_and_fetches_for_itself(
+        self, monkeypatch: pytest.MonkeyPatch, hosts: str, rank: str
+    ) -> None:
+        """Its variables are those of the launcher, and the file that they name is not there."""
+        monkeypatch.setenv(hosts, "/etc/mpi/hostfile")
+        monkeypatch.setenv(rank, "1")
+        began: list[list[str]] = []
+        monkeypatch.setattr(os, "execvp", lambda program, words: began.append(words))
+        monkeypatch.setattr(longhouse_training, "fetched", lambda command, into: [command[0], "here.py"])
+        longhouse_training.main(["sh", "s3://b/jobs/sums.py"])
+        assert began == [["sh", "here.py"]]
+
     def test_one_worker_joins_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DMLC_NUM_WORKER", raising=False)
         with longhouse_training.collective():

@@ -52,6 +52,9 @@ _FIRST_WORKER: Final = ("PET_MASTER_ADDR", "DMLC_TRACKER_URI")
 _HOSTS: Final = ("OMPI_MCA_orte_default_hostfile", "HYDRA_HOST_FILE", "I_MPI_HYDRA_HOST_FILE")
 """Variables by which mpi-operator tells an MPIJob's launcher which file names the workers, one a line with its slots behind a blank or a colon."""
 
+_RANKS: Final = ("OMPI_COMM_WORLD_RANK", "PMI_RANK")
+"""Variables that Open MPI's and Hydra's programs have and their launcher has not. mpirun hands the launcher's variables on to them."""
+
 
 class TrainingError(Exception):
     """The job cannot go on; the text says why and what to do."""
@@ -271,7 +274,9 @@ def _found(name: str, deadline: float) -> str:
 
 
 def _launches() -> Path | None:
-    """The list of workers, in an MPIJob's launcher; None elsewhere."""
+    """The list of workers, in an MPIJob's launcher; None elsewhere, also in what the launcher has started."""
+    if any(each in os.environ for each in _RANKS):
+        return None
     return next((Path(os.environ[each]) for each in _HOSTS if os.environ.get(each)), None)
 
 
