@@ -147,10 +147,12 @@ class Job:
         self.name = str(made["metadata"]["name"])
         self.kind = f"{made['kind'].lower()}s.kubeflow.org"
         self.where = f"--namespace={made['metadata']['namespace']}"
+        self.role = "job-role" if made["kind"] == "MPIJob" else "replica-type"
+        """By which label its operator tells pods apart."""
 
     def pods(self, role: str) -> list[Object]:
         """Its pods of a role that are not on their way out."""
-        which = f"-l{admission.EARLIER}={self.name},training.kubeflow.org/replica-type={role}"
+        which = f"-l{admission.EARLIER}={self.name},training.kubeflow.org/{self.role}={role}"
         found = self.live.items("pods", self.where, which)
         return [each for each in found if "deletionTimestamp" not in each["metadata"]]
 
