@@ -106,7 +106,7 @@ def test_a_study_stands_there_with_its_trials(
 ) -> None:
     program = "import os, sys\nif os.environ['OPTIMIZER'] == 'sgd': sys.exit(1)\nprint('loss =', float(os.environ['RATE']))"
     wanted: dict[str, Any] = study(tenants[0], command=["python3", "-c", program])
-    wanted |= {"max_trials": 4, "parallel_trials": 2, "max_failed": 5, "algorithm": "random", "seed": 1}
+    wanted |= {"max_trials": 4, "parallel_trials": 2, "max_failed": 4, "algorithm": "random", "seed": 1}
     with submitted(live, tenants[0], wanted, tmp_path) as running:
         live.kubectl("wait", running.where, "--for=condition=Complete", f"job/{running.name}", TIMEOUT)
         rows = running.rows()
