@@ -22,8 +22,8 @@ PROFILE = "local-full"
 CORE = "local-core"
 """The local profile without its stores, which only the tests have: what is killed and started over again and again need not
 wait for databases each time."""
-STORES = ("hdfs", "kafka", "cassandra", "object_store", "mysql", "tuning")
-"""Keys of a profile that hold a store, or need one as studies do."""
+STORES = ("hdfs", "kafka", "cassandra", "object_store", "mysql", "tuning", "tracking")
+"""Keys of a profile that hold a store, or need one as studies and tracking do."""
 _PASSING = (
     "events",
     "leases",
