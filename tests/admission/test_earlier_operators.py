@@ -23,7 +23,7 @@ from modules.foundation.queueing import kueue
 from modules.foundation.queueing.config import Queueing
 from modules.kit import crds
 from modules.kit.cluster import WebhookFailure
-from modules.kit.names import KUEUE_NAMESPACE
+from modules.kit.names import COHORT, KUEUE_NAMESPACE
 from modules.ml.training import earlier, earlier_image, image
 from modules.ml.training.component import Training
 from modules.ml.training.config import Training as Config
@@ -54,6 +54,8 @@ QUEUES: tuple[tuple[str, str, str | None, dict[str, Any]], ...] = (
         None,
         {
             "namespaceSelector": {},
+            "cohortName": COHORT,
+            "preemption": {"reclaimWithinCohort": "Any"},
             "resourceGroups": [
                 {
                     "coveredResources": ["cpu", "memory"],
