@@ -251,7 +251,7 @@ def test_the_servers_key_opens_one_folder_of_buckets_and_nothing_else(
     program = """
 import boto3, json, botocore
 s3 = boto3.client("s3", config=botocore.config.Config(s3={"addressing_style": "path"}))
-version = s3.list_object_versions(Bucket="longhouse-atlas", Prefix="mlflow/")["Versions"][0]
+version = s3.put_object(Bucket="longhouse-atlas", Key="mlflow/x", Body=b"x")["VersionId"]
 def code(call, **words):
     try:
         call(**words)
@@ -260,15 +260,18 @@ def code(call, **words):
     return ""
 print(json.dumps({
     "own": code(s3.list_objects_v2, Bucket="longhouse-atlas", Prefix="mlflow/"),
+    "delete": code(s3.delete_object, Bucket="longhouse-atlas", Key="mlflow/x"),
+    "destroy them": s3.delete_objects(Bucket="longhouse-atlas", Delete={"Objects": [{"Key": "mlflow/x", "VersionId": version}]}).get("Errors", [{"Code": ""}])[0]["Code"],
     "list": code(s3.list_objects_v2, Bucket="longhouse-atlas"),
     "put": code(s3.put_object, Bucket="longhouse-atlas", Key="jobs/x", Body=b"x"),
-    "version": code(s3.get_object, Bucket="longhouse-atlas", Key=version["Key"], VersionId=version["VersionId"]),
+    "version": code(s3.get_object, Bucket="longhouse-atlas", Key="mlflow/x", VersionId=version),
+    "destroy": code(s3.delete_object, Bucket="longhouse-atlas", Key="mlflow/x", VersionId=version),
     "backups": code(s3.list_objects_v2, Bucket="longhouse-backups"),
     "buckets": code(s3.list_buckets),
 }))
 """
     found = mlflow.told(settings.SERVER, program)
-    assert found.pop("own") == ""
+    assert (found.pop("own"), found.pop("delete")) == ("", "")
     assert set(found.values()) == {"AccessDenied"}, found
 
 

@@ -168,7 +168,9 @@ class TestEnvironment:
     def test_what_goes_to_katib_is_an_experiment(self, directory: Path) -> None:
         file = directory / "study.yaml"
         file.write_text(yaml.safe_dump(GOOD))
-        (directory / "local-katib.yaml").write_text("extends: local\ntuning: {engine: katib}\nmysql: null\ntracking: null\n")
+        (directory / "local-katib.yaml").write_text(
+            "extends: local\ntuning: {engine: katib}\nmysql: null\ntracking: null\n"
+        )
         profile = load_profile("local-katib", directory)
         assert command.rendered(load(file, profile), profile)["kind"] == "Experiment"
         assert profile.tuned == (), "what Katib needs is not declared"

@@ -59,13 +59,16 @@ class TestFolders:
     """What a service of the platform keeps in each tenant's bucket."""
 
     def test_its_user_opens_that_folder_alone_and_no_older_versions(self) -> None:
-        listing, objects = policies.folder("s-", "mlflow")["Statement"]
+        listing, *objects = policies.folder("s-", "mlflow")["Statement"]
         assert (listing["Action"], listing["Condition"]) == (
             ["s3:ListBucket"],
             {"StringLike": {"s3:prefix": ["mlflow/*"]}},
         )
-        assert objects["Resource"] == ["arn:aws:s3:::s-*/mlflow/*"]
-        assert not [each for each in objects["Action"] if "Version" in each]
+        assert {tuple(each["Resource"]) for each in objects} == {("arn:aws:s3:::s-*/mlflow/*",)}
+        actions = {action: each.get("Condition") for each in objects for action in each["Action"]}
+        assert not [each for each in actions if "Version" in each]
+        newest = {"ForAllValues:StringEquals": {"s3:versionid": [""]}}
+        assert actions["s3:GetObject"] == actions["s3:DeleteObject"] == newest
 
     def test_the_key_is_derived_where_the_platform_may_choose_keys(self) -> None:
         ours, given = (accounts.folder(each, CREDENTIALS, "mlflow") for each in (ONE, GIVEN))

@@ -54,11 +54,14 @@ def writer(bucket: str, store: str) -> Policy:
 
 def folder(prefix: str, name: str) -> Policy:
     """All objects below a folder of every tenant's bucket, and their list; no older versions, so that what was overwritten or deleted can be
-    brought back."""
+    brought back. AWS asks for other actions where a version is named; MinIO asks for the same ones, and tells it by the condition."""
     within = {"StringLike": {"s3:prefix": [f"{name}/*"]}}
+    newest = {"ForAllValues:StringEquals": {"s3:versionid": [""]}}
+    objects = f"{prefix}*/{name}/*"
     return _policy(
         {**_allow(("s3:ListBucket",), f"{prefix}*"), "Condition": within},
-        _allow((*_WRITE, "s3:DeleteObject"), f"{prefix}*/{name}/*"),
+        _allow(("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"), objects),
+        {**_allow(("s3:DeleteObject", "s3:GetObject"), objects), "Condition": newest},
     )
 
 
