@@ -59,7 +59,7 @@ class TestFolders:
     """What a service of the platform keeps in each tenant's bucket."""
 
     def test_its_user_opens_that_folder_alone_and_no_older_versions(self) -> None:
-        listing, *objects = policies.folder("s-", "mlflow")["Statement"]
+        listing, *objects, denied = policies.folder("s-", "mlflow")["Statement"]
         assert (listing["Action"], listing["Condition"]) == (
             ["s3:ListBucket"],
             {"StringLike": {"s3:prefix": ["mlflow/*"]}},
@@ -68,6 +68,7 @@ class TestFolders:
         actions = {action: each.get("Condition") for each in objects for action in each["Action"]}
         assert not [each for each in actions if "Version" in each]
         newest = {"ForAllValues:StringEquals": {"s3:versionid": [""]}}
+        assert (denied["Effect"], denied["Action"]) == ("Deny", ["s3:DeleteObjectVersion"])
         assert actions["s3:GetObject"] == actions["s3:DeleteObject"] == newest
 
     def test_the_key_is_derived_where_the_platform_may_choose_keys(self) -> None:

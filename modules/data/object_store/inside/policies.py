@@ -1,5 +1,4 @@
-"""Who may do what, in the policy language that AWS and MinIO share. Every statement allows; nothing is denied, so nothing that
-is not named is granted."""
+"""Who may do what, in the policy language that AWS and MinIO share. What is not named is not granted."""
 
 from __future__ import annotations
 
@@ -54,7 +53,8 @@ def writer(bucket: str, store: str) -> Policy:
 
 def folder(prefix: str, name: str) -> Policy:
     """All objects below a folder of every tenant's bucket, and their list; no older versions, so that what was overwritten or deleted can be
-    brought back. AWS asks for other actions where a version is named; MinIO asks for the same ones, and tells it by the condition."""
+    brought back. Where a version is named AWS asks for other actions; MinIO asks for the same ones, with the condition that tells it, and where
+    many are deleted at once it looks only for what is denied."""
     within = {"StringLike": {"s3:prefix": [f"{name}/*"]}}
     newest = {"ForAllValues:StringEquals": {"s3:versionid": [""]}}
     objects = f"{prefix}*/{name}/*"
@@ -62,6 +62,7 @@ def folder(prefix: str, name: str) -> Policy:
         {**_allow(("s3:ListBucket",), f"{prefix}*"), "Condition": within},
         _allow(("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:PutObject"), objects),
         {**_allow(("s3:DeleteObject", "s3:GetObject"), objects), "Condition": newest},
+        {**_allow(("s3:DeleteObjectVersion",), objects), "Effect": "Deny"},
     )
 
 
