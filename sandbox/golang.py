@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from sandbox.cache import one_builder
 from sandbox.places import CACHE
 from sandbox.shell import run
 from upstream import module_directory
@@ -62,9 +63,12 @@ class GoProgram:
 
     def build(self) -> Path:
         """Build it into the cache, or find it there; an interrupted build leaves nothing that looks finished."""
-        if self.built:
-            return self.path
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        with one_builder(self.directory):
+            if not self.built:
+                self._build()
+        return self.path
+
+    def _build(self) -> None:
         with tempfile.TemporaryDirectory(dir=self.directory.parent, prefix=".building-") as scratch:
             flags = ["-s", "-w", *(f"-X={name}={value}" for name, value in self._defines().items())]
             run(
@@ -79,7 +83,6 @@ class GoProgram:
             Path(scratch).chmod(0o755)
             Path(scratch).rename(self.directory)
             Path(scratch).mkdir()  # for TemporaryDirectory to take away
-        return self.path
 
     def _defines(self) -> dict[str, str]:
         return {name: value.format(version=self.version) for name, value in self.defines.items()}

@@ -26,6 +26,7 @@ from modules.ml.training import earlier, earlier_image
 from modules.ml.training import image as training
 from profiles.model import Profile
 from sandbox import machine, tools
+from sandbox.cache import one_builder
 from sandbox.golang import GoProgram
 from sandbox.places import CACHE
 from sandbox.shell import run
@@ -182,11 +183,10 @@ class Image:
 
     def build(self) -> Path:
         """Build it with buildah, or find it in the cache."""
-        if self.archive.exists():
-            return self.archive
-        self.archive.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.archive.parent, prefix=".building-") as scratch:
-            self._buildah(Path(scratch), _base(self.packages) if self.packages else None)
+        with one_builder(self.archive):
+            if not self.archive.exists():
+                with tempfile.TemporaryDirectory(dir=self.archive.parent, prefix=".building-") as scratch:
+                    self._buildah(Path(scratch), _base(self.packages) if self.packages else None)
         return self.archive
 
     def _buildah(self, scratch: Path, base: Path | None) -> None:

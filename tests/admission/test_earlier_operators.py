@@ -301,9 +301,6 @@ def _mpi_operator(cluster: Cluster, running: ExitStack) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if os.geteuid() != 0:
         pytest.skip("its programs find their certificates by a mount of their own")
-    for each in (TRAINING_OPERATOR, MPI_OPERATOR):
-        if not each.built:
-            pytest.skip(f"{each.name} is built by `make up PROFILE=local-full`: it takes minutes")
     with api_server(tmp_path_factory.mktemp("earlier")) as server, ExitStack() as running:
         found = Cluster(server)
         kinds = part("kueue").directory / "config" / "components" / "crd" / "bases"

@@ -8,7 +8,9 @@ import platform
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -135,6 +137,25 @@ class TestTools:
         assert before == program.directory
         (program.folder / "go.sum").write_text("example.com/tool v1.2.3 h1:bbb=\n")
         assert program.directory != before
+
+    def test_two_who_want_the_same_build_it_once(
+        self, program: GoProgram, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        made: list[Path] = []
+
+        def go(*words: str | Path, **_: object) -> str:
+            made.append(Path(words[words.index("-o") + 1]))
+            time.sleep(0.2)
+            made[-1].touch()
+            return ""
+
+        monkeypatch.setattr(golang, "CACHE", tmp_path)
+        monkeypatch.setattr(golang, "go_version", lambda: "go1.26")
+        monkeypatch.setattr(golang, "run", go)
+        with ThreadPoolExecutor() as both:
+            found = list(both.map(lambda _: program.build(), range(2)))
+        assert found == [program.path] * 2
+        assert (len(made), program.path.exists()) == (1, True)
 
     def test_the_version_is_the_pinned_one(self, program: GoProgram) -> None:
         assert program.version == "v1.2.3"
