@@ -177,7 +177,8 @@ STORAGE: Final = (
     Edit(
         "a tenant is removed for good",
         {"tenants": {"borealis": None}, "departed": {"borealis": {"approved_by": "m.ortega", "reason": "the project has ended"}}},
-        refused=(*deleted("Namespace tenant-borealis"), *kept(PROFILE, "departed")),
+        # With the renamed one's record, nobody with a bucket is left, whom MLflow would be for.
+        refused=(*deleted("Namespace tenant-borealis", "Namespace tracking"), *kept(PROFILE, "departed")),
     ),
     Edit("an operator's namespace is renamed", program=(Text("modules/kit/names.py", 'KUEUE_NAMESPACE: Final = "kueue-system"', 'KUEUE_NAMESPACE: Final = "queues"'),), refused=deleted("Namespace kueue-system")),
     Edit("kinds are named otherwise in the program", program=(Text("modules/kit/crds.py", '                metadata["name"],\n                crd', '                "kind-" + metadata["name"],\n                crd'),), refused=deleted(*_KINDS)),
