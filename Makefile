@@ -64,11 +64,11 @@ verify: .venv/ready  ## check the running platform by what it does (WHAT=foundat
 		tests/policies/test_real_preview.py tests/policies/test_edits.py --cluster $(CLUSTER) $(if $(filter-out all,$(WHAT)),-m $(WHAT))
 
 test: .venv/ready  ## everything: static checks, unit tests, then the platform on an embedded cluster of its own
-	@echo "[1/3] static checks, about 1 minute; about 55 left, and 35 more where tools and images are not built yet"
+	@echo "[1/3] static checks, about 1 minute; about 70 left, and 45 more where tools and images are not built yet"
 	@$(MAKE) --no-print-directory check
-	@echo "[2/3] tests that need no cluster, about 4 minutes; about 54 left"
+	@echo "[2/3] tests that need no cluster, about 6 minutes; about 68 left"
 	@$(MAKE) --no-print-directory unit
-	@echo "[3/3] an embedded cluster from up to down, about 50 minutes, and meanwhile what needs an API server alone, told in .venv/servers.txt"
+	@echo "[3/3] an embedded cluster from up to down, about 62 minutes, and meanwhile what needs an API server alone, told in .venv/servers.txt"
 	@$(MAKE) --no-print-directory --jobs=2 test-embedded test-servers
 
 SERVERS := tests/cluster/test_settings.py tests/cluster/test_object_store_servers.py tests/cluster/test_dataset_cache_servers.py tests/cluster/test_tracking_server.py tests/policies/test_real_preview.py tests/policies/test_two_judges.py
