@@ -102,7 +102,7 @@ ROWS = (
 import io, pyarrow.parquet
 found = bucket.list_objects_v2(Bucket=name, Prefix=sys.argv[1] + "/")["Contents"]
 rows = [row for each in found if each["Key"].endswith(".parquet") and "/_" not in each["Key"]
-        for row in pyarrow.parquet.read_table(io.BytesIO(bucket.get_object(Bucket=name, Key=each["Key"])["Body"].read())).to_pylist()]
+        for row in pyarrow.parquet.read_table(io.BytesIO(bucket.get_object(Bucket=name, Key=each["Key"])["Body"].read()), use_threads=False, pre_buffer=False).to_pylist()]
 print(json.dumps(rows))
 """
 )
